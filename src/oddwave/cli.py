@@ -1,0 +1,170 @@
+"""The command line: parse, one call, print; every error is one message and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from oddwave import cli_flags
+from oddwave.cli_flags import COMMANDS
+from oddwave.errors import ConfigError, OddwaveError, nearest
+
+DONE, MISTAKE, ANOMALIES, FAULT, INTERRUPTED = 0, 2, 3, 70, 130
+
+
+def run() -> NoReturn:
+    """Run the command line and end the process."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show is no reason to fail
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _command(words)
+    except OddwaveError as error:
+        tell(str(error))
+        return MISTAKE
+    except KeyboardInterrupt:
+        tell("interrupted; what was not yet saved whole is not saved.")
+        return INTERRUPTED
+    except MemoryError:
+        tell("there is not enough memory for this input. Split it, or sort it by time and save only CSV.")
+        return MISTAKE
+    except Exception as error:  # noqa: BLE001 (the last place that can still explain)
+        return _fault(error)
+
+
+def tell(message: str) -> None:
+    """Print a message for the user on standard error."""
+    print(f"oddwave: {message}", file=sys.stderr)
+
+
+def _fault(error: Exception) -> int:
+    if os.environ.get("ODDWAVE_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    tell(
+        f"a fault of ours, sorry: {type(error).__name__}: {error}\n"
+        "Please report it with the command, `oddwave --version` and, if you may, the input.\n"
+        "Set ODDWAVE_DEBUG=1 and run it again to see where it happened; add that to the report."
+    )
+    return FAULT
+
+
+def _command(words: Sequence[str]) -> int:
+    if not words:
+        cli_flags.bare().print_help()
+        return MISTAKE
+    first = words[0]
+    if first in COMMANDS:
+        return _subcommand(first, words[1:])
+    if not first.startswith("-"):
+        file = f"\nTo score the file, type: oddwave predict {first}" if Path(first).exists() else ""
+        raise ConfigError(f"{first!r} is no command.{nearest(first, COMMANDS)}{file}\nSee: oddwave --help")
+    return _bare(words)
+
+
+def _subcommand(name: str, words: Sequence[str]) -> int:
+    parsers = {"predict": cli_flags.predict, "train": cli_flags.train, "models": cli_flags.models}
+    calls: dict[str, Callable[[Namespace], int]] = {"predict": _predict, "train": _train, "models": _models}
+    mixed = [flag for flag in (word.partition("=")[0] for word in words) if flag in cli_flags.BARE_ONLY]
+    if mixed:
+        raise ConfigError(
+            f"{mixed[0]} belongs to the command without a subcommand; it can't stand together with {name}.\n"
+            f"See: oddwave --help, and oddwave {name} --help"
+        )
+    return calls[name](parsers[name]().parse(words))
+
+
+def _bare(words: Sequence[str]) -> int:
+    parser = cli_flags.bare()
+    flags, rest = parser.parse_known_args(words)
+    for word in [*rest, *(flags.input or [])[1:]]:
+        if word in COMMANDS and not Path(word).exists():
+            raise ConfigError(
+                f"The subcommand {word} can't stand together with flags before it.\n"
+                f"Give either oddwave {word} ..., or flags alone; see: oddwave --help"
+            )
+    if flags.serve:
+        raise ConfigError("--serve comes with a later version of Oddwave; nothing was started.")
+    flags = parser.parse(words)
+    if flags.get_pipeline_config is not None:
+        return _get_pipeline_config(flags)
+    return _predict(flags)
+
+
+def _get_pipeline_config(flags: Namespace) -> int:
+    from oddwave.config import write_pipeline_config
+
+    apart = {"get_pipeline_config", "save_path", "quiet"}
+    others = [name for name, value in vars(flags).items() if name not in apart and value]
+    if others:
+        raise ConfigError(f"--{others[0]} can't stand together with --get_pipeline_config. Leave one of them out.")
+    path = write_pipeline_config(flags.get_pipeline_config, flags.save_path or ".")
+    if not flags.quiet:
+        print(f"The pipeline file is saved as {path}")
+    return DONE
+
+
+def _predict(flags: Namespace) -> int:
+    from oddwave.cli_predict import predict
+
+    found = predict(flags)
+    return ANOMALIES if found and flags.fail_on_anomaly else DONE
+
+
+def _train(flags: Namespace) -> int:
+    from oddwave import train
+
+    left_out = {"data", "model", "out", "quiet"}
+    settings = {name: value for name, value in vars(flags).items() if name not in left_out and value is not None}
+    train(
+        flags.data,
+        model=flags.model,
+        out=flags.out,
+        progress=None if flags.quiet or not sys.stderr.isatty() else _training_bar(),
+        **settings,
+    )
+    if not flags.quiet:
+        print(f"The detector is saved in {flags.out}\nUse it with: oddwave predict DATA --model {flags.out}")
+    return DONE
+
+
+def _training_bar() -> Callable[[int, int, float, float | None, float], None]:
+    from tqdm import tqdm
+
+    bar = tqdm(unit="epoch")
+
+    def show(epoch: int, epochs: int, loss: float, held_out: float | None, windows_per_s: float) -> None:
+        bar.total = epochs
+        bar.set_postfix(loss=f"{loss if held_out is None else held_out:.4f}", windows_per_s=f"{windows_per_s:,.0f}")
+        bar.update(epoch - bar.n)
+
+    return show
+
+
+def _models(flags: Namespace) -> int:  # noqa: ARG001 (takes no flags but --help)
+    from oddwave.detector import Detector, find, shipped
+
+    rows = [("name", "size", "channels", "window")]
+    for name in shipped():
+        about = Detector.load(name).metadata
+        rows.append(
+            (
+                name,
+                f"{find(name).stat().st_size / 1024:.0f} KB",
+                str(len(about.channels)),
+                f"{about.size} rows",
+            )
+        )
+    for name, *numbers in rows:
+        print(f"{name:<16}" + "".join(f"{number:>10}" for number in numbers))
+    return DONE

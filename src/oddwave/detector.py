@@ -1,0 +1,226 @@
+"""A detector and THE ORDER OF THE STEPS: read -> clean -> score stretches -> threshold -> events -> Result."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddwave import clean, config, detector_file
+from oddwave.config import Detection
+from oddwave.errors import ConfigError, InputError, nearest
+from oddwave.events import Event
+from oddwave.metadata import Metadata
+from oddwave.one_pass import Pass
+from oddwave.result import Result, Scored
+from oddwave.runtime import Runtime, batch
+from oddwave.series import Columns, Series
+from oddwave.stream import Stream
+from oddwave.stretch import Constants, StretchScorer
+
+FILE_NAME = "detector.onnx"  # in a training output folder
+_PIECE_CELLS = 25_600  # scored at once: what they need stays in the processor's cache
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+def shipped() -> list[str]:
+    """Return the names of the detectors in the package."""
+    return sorted(file.stem for file in _WEIGHTS.glob("*.onnx"))
+
+
+def find(model: str | PathLike[str]) -> Path:
+    """Return the detector file that a name, a path or a training output folder means.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    path = Path(model)
+    if path.is_dir():
+        if (path / FILE_NAME).is_file():
+            return path / FILE_NAME
+        raise ConfigError(f"The folder {model} holds no {FILE_NAME}. Give a training output folder or a detector file.")
+    if path.is_file():
+        return path
+    name = str(model)
+    if name in shipped():
+        return _WEIGHTS / f"{name}.onnx"
+    raise ConfigError(
+        f"There is no detector {name!r}: no file, no folder, none of the shipped ones.{nearest(name, shipped())}\n"
+        f"Shipped are {', '.join(shipped())}."
+    )
+
+
+class Detector:
+    """A trained model with its scaler, scoring and thresholds; `load` makes one from a file.
+
+    Parameters
+    ----------
+    data
+        Bytes of a detector file.
+    source
+        Where it came from; messages name it.
+    device
+        `cpu`, `gpu:0`, …
+    """
+
+    def __init__(self, data: bytes, source: str = "the detector", device: str = "cpu") -> None:
+        self.metadata: Metadata = detector_file.decode(data, source)
+        self.source = source
+        self.data = data
+        self._runtime = Runtime(data, source, device)
+        self.device = self._runtime.device
+        self._piece = max(_PIECE_CELLS // len(self.metadata.channels), 2 * self.metadata.size)
+        self._constants: dict[str, Constants] = {}
+
+    @classmethod
+    def load(cls, model: str | PathLike[str], device: str = "cpu") -> Detector:
+        """Load a shipped detector by its name, a detector file, or a training output folder.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such detector.
+        DetectorFileError
+            If the file is damaged, unsafe, or of a newer format.
+        DeviceError
+            If the device can't be had.
+        """
+        path = find(model)
+        return cls(detector_file.read(path), str(path), device)
+
+    def __repr__(self) -> str:
+        data = self.metadata
+        return f"Detector({data.model}, {len(data.channels)} channels, windows of {data.size})"
+
+    def columns(
+        self, time_col: str | None = None, group_col: str | None = None, label_col: str | None = None
+    ) -> Columns:
+        """Say which columns of a table this detector reads."""
+        known = None if self.metadata.time.kind == "row" else self.metadata.time.name
+        return Columns(tuple(self.metadata.channels), time_col, group_col, label_col, known)
+
+    def detect(self, data: Any, **settings: Any) -> Result:
+        """Score one series: a file, a frame, an array; see `oddwave.config.Detection` for the settings."""
+        from oddwave import read
+
+        columns = {name: settings.pop(name) for name in ("time_col", "group_col", "label_col") if name in settings}
+        found = list(read.read(data, self.columns(**columns)))
+        if len(found) != 1:
+            raise InputError(
+                f"detect takes one series, but got {len(found)}. Use create_pipeline(...).predict for many."
+            )
+        return self.detect_series(found[0], config.build(Detection, settings, "detect"))
+
+    def detect_series(self, series: Series, settings: Detection | None = None) -> Result:
+        """Score every row of a series that is in memory; the result keeps the order of its rows.
+
+        Raises
+        ------
+        TooShortError
+            If the series has fewer rows than a window.
+        """
+        settings = settings or Detection()
+        order = None
+        series = ordered = self._aligned(series)
+        if len(series) > 1 and not (series.ticks[1:] >= series.ticks[:-1]).all():
+            order = np.argsort(series.ticks, kind="stable")
+            ordered = _reordered(series, order)
+        scoring = self._pass(settings, ordered)
+        step, n_rows = self._piece, len(ordered)
+        pieces = [scoring.push(ordered.rows(i, i + step), i + step >= n_rows) for i in range(0, n_rows, step)]
+        pieces.append(scoring.finish())
+        pieces = [(rows, parts) for rows, parts in pieces if len(rows)]
+        score, label, reason = (
+            np.concatenate([getattr(piece, name) for piece, _ in pieces]) for name in ("score", "label", "reason")
+        )
+        parts = np.concatenate([part for _, part in pieces]) if settings.contributions else None
+        notes = [*series.notes, *scoring.notes()]
+        if order is not None:
+            back = np.argsort(order)
+            score, label, reason = score[back], label[back], reason[back]
+            parts = parts if parts is None else parts[back]
+            notes.append("The rows were not in time order: they were scored in it, and the output keeps yours.")
+        return Result(
+            series=series, score=score, label=label, reason=reason, events=scoring.events.finish(),
+            threshold=scoring.threshold, model=self.metadata.model, scoring=settings.scoring, notes=tuple(notes),
+            contribution=parts,
+        )  # fmt: skip
+
+    def detect_chunks(
+        self, chunks: Iterable[Series], settings: Detection | None = None
+    ) -> Generator[Scored, None, tuple[list[Event], list[str]]]:
+        """Score a series that comes in pieces, in memory bounded by them.
+
+        Yields the rows in their order as soon as no later row can change them; returns the events and the notes.
+
+        Raises
+        ------
+        UnsortedError
+            If the rows are not in time order.
+        """
+        settings = settings or Detection()
+        pieces = iter(chunks)
+        head = list(_at_least(pieces, clean.STEP_ROWS))
+        if not head:
+            return [], []
+        ticks = np.concatenate([piece.ticks for piece in head])
+        scoring = self._pass(settings, replace(head[0], ticks=ticks))
+        read_notes: tuple[str, ...] = ()
+        for chunk in map(self._aligned, chain(head, pieces)):
+            read_notes = chunk.notes or read_notes  # those of a chunk are of all rows so far
+            for i in range(0, len(chunk), self._piece):
+                yield scoring.push(chunk.rows(i, i + self._piece))[0]
+        yield scoring.finish()[0]
+        return scoring.events.finish(), [*read_notes, *scoring.notes()]
+
+    def stream(self, **settings: Any) -> Stream:
+        """Return a stream: push rows as they come, get each one's causal score and label at once."""
+        chosen = config.build(Detection, {**settings, "scoring": "causal"}, "stream")
+        return Stream(self.metadata, lambda series: self._pass(chosen, series))
+
+    def stretch_scorer(self, scoring: str, threshold: float) -> StretchScorer:
+        """Return a scorer for one gap-free stretch of rows."""
+        if scoring not in self._constants:
+            self._constants[scoring] = Constants(self.metadata, scoring)
+        return StretchScorer(self._constants[scoring], self._runtime.errors, batch(self.metadata.size), threshold)
+
+    def _aligned(self, series: Series) -> Series:
+        """Put the channels in the detector's order."""
+        names, wanted = series.channels, tuple(self.metadata.channels)
+        if names == wanted:
+            return series
+        missing = [name for name in wanted if name not in names]
+        if missing or len(names) != len(wanted):
+            raise InputError(
+                f"{series.source} has the channels {', '.join(names)}, but this detector reads {', '.join(wanted)}.\n"
+                "Give these, or train a detector with yours."
+            )
+        return replace(series, values=series.values[:, [names.index(name) for name in wanted]], channels=wanted)
+
+    def _pass(self, settings: Detection, series: Series) -> Pass:
+        return Pass(self.metadata, partial(self.stretch_scorer, settings.scoring), settings, series)
+
+
+def _reordered(series: Series, order: NDArray[np.intp]) -> Series:
+    return replace(
+        series, values=series.values[order], ticks=series.ticks[order], index=series.index[order], labels=None
+    )
+
+
+def _at_least(pieces: Iterator[Series], n_rows: int) -> Iterator[Series]:
+    """Take pieces until they hold enough rows."""
+    seen = 0
+    for piece in pieces:
+        yield piece
+        seen += len(piece)
+        if seen >= n_rows:
+            return

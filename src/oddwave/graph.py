@@ -1,0 +1,222 @@
+"""ONNX graphs: build small ones, and inspect any before it is run.
+
+Inspection is an allow-list: every field, operator, type and size that a detector may hold is named here, all else
+is refused.
+Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddwave import protobuf
+from oddwave.errors import DetectorFileError
+from oddwave.protobuf import FieldValue, WireError, block, fields, fixed32, number, packed
+
+OPSET = 17
+IR_VERSION = 8
+MAX_NODES = 4096
+MAX_ELEMENTS = 16_000_000
+MAX_ATTRIBUTE = 1024  # largest whole number in a list: a kernel, a stride, a padding
+
+# Plain arithmetic on tensors whose shapes are fixed when the file is written: no control flow, no sub-graph,
+# nothing that reads a file, draws a random number or takes the size of a tensor from a number.
+OPERATORS = frozenset(
+    re.findall(
+        r"\w+",
+        "Abs Add Cast Clip Concat Conv Cos Div Erf Exp Flatten Gather Gelu Gemm Identity "
+        "LayerNormalization LeakyRelu Log MatMul Max Min Mul Neg Pow Reciprocal ReduceMax ReduceMean ReduceMin "
+        "ReduceSum Relu Reshape Sigmoid Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Transpose "
+        "Unsqueeze Where",
+    )
+)
+_ELEMENT_BYTES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # float, int32, int64, bool, double
+_FLOAT = 1
+_INT64 = 7
+
+# Allowed field numbers of each message, by their names in onnx.proto3.
+_MODEL = {1, 2, 3, 7, 8, 14}  # ir_version, producer_name, producer_version, graph, opset_import, metadata_props
+_GRAPH = {1, 2, 5, 11, 12}  # node, name, initializer, input, output
+_NODE = {1, 2, 3, 4, 5, 7}  # input, output, name, op_type, attribute, domain
+_ATTRIBUTE = {1, 2, 3, 4, 7, 8, 20}  # name, f, i, s, floats, ints, type
+_TENSOR = {1, 2, 8, 9}  # dims, data_type, name, raw_data: no external data, nothing but raw bytes
+
+
+def tensor(name: str, values: NDArray[Any]) -> bytes:
+    """Encode an initializer: float32, or int64 for shapes and axes."""
+    is_whole = values.dtype.kind in "iu"
+    array = np.ascontiguousarray(values, dtype="<i8" if is_whole else "<f4")
+    dims = b"".join(number(1, dim) for dim in values.shape)
+    return dims + number(2, _INT64 if is_whole else _FLOAT) + block(8, name) + block(9, array.tobytes())
+
+
+def node(operator: str, inputs: Sequence[str], output: str, **attributes: float | Sequence[int]) -> bytes:
+    """Encode a node of the standard operator set with one output."""
+    out = b"".join(block(1, name) for name in inputs) + block(2, output) + block(3, output) + block(4, operator)
+    return out + b"".join(block(5, _attribute(name, value)) for name, value in sorted(attributes.items()))
+
+
+def model(nodes: Sequence[bytes], initializers: Mapping[str, NDArray[Any]], size: int, channels: int) -> bytes:
+    """Encode a model that maps `window` to `error`, both float32 [batch, size, channels]."""
+    graph = b"".join(block(1, item) for item in nodes) + block(2, "detector")
+    graph += b"".join(block(5, tensor(name, values)) for name, values in initializers.items())
+    graph += block(11, _value("window", size, channels)) + block(12, _value("error", size, channels))
+    return number(1, IR_VERSION) + block(2, "oddwave") + block(7, graph) + block(8, number(2, OPSET))
+
+
+def _attribute(name: str, value: float | Sequence[int]) -> bytes:
+    out = block(1, name)
+    if isinstance(value, float):
+        return out + fixed32(2, struct.pack("<f", value)) + number(20, 1)
+    if isinstance(value, int):
+        return out + number(3, value) + number(20, 2)
+    return out + b"".join(number(8, item) for item in value) + number(20, 7)
+
+
+def _value(name: str, size: int, channels: int) -> bytes:
+    dims = block(1, block(2, "batch")) + block(1, number(1, size)) + block(1, number(1, channels))
+    return block(1, name) + block(2, block(1, number(1, _FLOAT) + block(2, dims)))
+
+
+def inspect(data: bytes, source: str, size: int, channels: int) -> None:
+    """Refuse a model that is more than a plain function from `window` to `error` of the expected shape.
+
+    Raises
+    ------
+    DetectorFileError
+        Naming the first thing that isn't allowed: a damaged message, an operator, external data, a shape, a size.
+    """
+    try:
+        _inspect_model(data, size, channels)
+    except (WireError, RecursionError) as error:
+        raise DetectorFileError(
+            f"{source} is not a usable detector: {error}. Get a fresh copy, or train again."
+        ) from None
+
+
+def _checked(data: bytes, allowed: set[int], what: str) -> list[FieldValue]:
+    found = list(fields(data))
+    for field in found:
+        if field.number not in allowed:
+            raise WireError(f"{what} has field {field.number}, which detectors don't use")
+    return found
+
+
+def _inspect_model(data: bytes, size: int, channels: int) -> None:
+    found = _checked(data, _MODEL, "the model")
+    graphs = [field.bytes() for field in found if field.number == 7]
+    if len(graphs) != 1:
+        raise WireError("there is no single graph")
+    for field in found:
+        if field.number == 8:
+            _inspect_opset(field.bytes())
+    _inspect_graph(_checked(graphs[0], _GRAPH, "the graph"), size, channels)
+
+
+def _inspect_opset(data: bytes) -> None:
+    for field in _checked(data, {1, 2}, "an operator set"):
+        if field.number == 1 and field.bytes():
+            raise WireError(f"custom operators ({field.text()}) are not allowed")
+        if field.number == 2 and not 13 <= field.int() <= 22:
+            raise WireError(f"operator set {field.int()} is not supported")
+
+
+def _inspect_graph(found: list[FieldValue], size: int, channels: int) -> None:
+    nodes = [field.bytes() for field in found if field.number == 1]
+    if len(nodes) > MAX_NODES:
+        raise WireError(f"{len(nodes)} nodes, more than {MAX_NODES}")
+    tensors = [_inspect_tensor(field.bytes()) for field in found if field.number == 5]
+    elements = sum(count for _, count in tensors)
+    if elements > MAX_ELEMENTS:
+        raise WireError(f"{elements} weights, more than {MAX_ELEMENTS}")
+    constants = dict(tensors)
+    for item in nodes:
+        _inspect_node(item, constants)
+    expected = ["batch", size, channels]
+    for slot, name in ((11, "window"), (12, "error")):
+        values = [_read_value(field.bytes()) for field in found if field.number == slot]
+        if values != [(name, _FLOAT, expected)]:
+            raise WireError(f"expected one {name}: float32 {expected}, found {values}")
+
+
+def _inspect_node(data: bytes, constants: dict[str, int]) -> None:
+    """Check a node; if all its inputs are constants, so are its outputs: note how many elements they have at most."""
+    operator, inputs, outputs = "", [], []
+    for field in _checked(data, _NODE, "a node"):
+        if field.number == 1:
+            inputs.append(field.text())
+        elif field.number == 2:
+            outputs.append(field.text())
+        elif field.number == 4:
+            operator = field.text()
+        elif field.number == 7 and field.bytes():
+            raise WireError(f"custom operators ({field.text()}) are not allowed")
+        elif field.number == 5:
+            _inspect_attribute(field.bytes())
+    if operator not in OPERATORS:
+        raise WireError(f"the operator {operator!r} is not allowed")
+    # the runtime computes these when it loads the file: no product of small tensors may be a huge one
+    if all(name in constants for name in inputs if name):
+        most = math.prod(max(constants[name], 1) for name in inputs if name)
+        if most > MAX_ELEMENTS:
+            raise WireError(f"{operator} of constants may have {most} elements, more than {MAX_ELEMENTS}")
+        constants.update(dict.fromkeys(outputs, most))
+
+
+def _inspect_attribute(data: bytes) -> None:
+    for field in _checked(data, _ATTRIBUTE, "an attribute"):
+        if field.number == 8 and max(map(abs, packed(field)), default=0) > MAX_ATTRIBUTE:
+            raise WireError(f"an attribute holds a number over {MAX_ATTRIBUTE}")
+
+
+def _inspect_tensor(data: bytes) -> tuple[str, int]:
+    """Check an initializer; return its name and how many elements it has."""
+    name = ""
+    dims: list[int] = []
+    kind = stored = 0
+    for field in _checked(data, _TENSOR, "a tensor"):
+        if field.number == 1:
+            dims += packed(field)
+        elif field.number == 2:
+            kind = field.int()
+        elif field.number == 8:
+            name = field.text()
+        elif field.number == 9:
+            stored = len(field.bytes())
+    if kind not in _ELEMENT_BYTES:
+        raise WireError(f"weights of type {kind} are not allowed")
+    if any(dim < 0 for dim in dims):
+        raise WireError(f"a tensor has the shape {dims}")
+    elements = math.prod(dims)
+    if elements * _ELEMENT_BYTES[kind] != stored:
+        raise WireError(f"a tensor of shape {dims} holds {stored} bytes")
+    return name, elements
+
+
+def _read_value(data: bytes) -> tuple[str, int, list[int | str]]:
+    """Read a ValueInfoProto as (name, element type, dims)."""
+    name, kind, dims = "", 0, []
+    for field in _checked(data, {1, 2}, "an input or output"):
+        if field.number == 1:
+            name = field.text()
+            continue
+        for tensor_type in _checked(field.bytes(), {1}, "a type"):
+            for part in _checked(tensor_type.bytes(), {1, 2}, "a tensor type"):
+                if part.number == 1:
+                    kind = part.int()
+                else:
+                    dims += [_read_dim(dim.bytes()) for dim in _checked(part.bytes(), {1}, "a shape")]
+    return name, kind, dims
+
+
+def _read_dim(data: bytes) -> int | str:
+    for field in _checked(data, {1, 2}, "a dimension"):
+        return field.int() if field.wire == protobuf.VARINT else field.text()
+    return "?"

@@ -1,0 +1,279 @@
+"""The tutorial's API, create_pipeline and create_model; and detect and load, for one series."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oddwave import config, device as devices, save
+from oddwave.config import PipelineConfig, PipelineSection
+from oddwave.errors import ConfigError, DeviceError, InputError
+from oddwave.result import Result, Scored, Summary
+from oddwave.series import Columns, Series
+
+if TYPE_CHECKING:
+    from oddwave.detector import Detector
+
+NO_HPIP = "use_hpip: there is no faster engine yet than the usual one (ONNX Runtime), which was used."
+
+
+class Pipeline:
+    """A detector with its settings, ready for any number of inputs.
+
+    Parameters
+    ----------
+    settings
+        What holds for every call of `predict` that doesn't say otherwise.
+    input
+        What `predict` reads if it is given nothing.
+    """
+
+    def __init__(self, settings: PipelineSection, input: str | list[str] | None = None) -> None:  # noqa: A002
+        self.settings = settings
+        self.input = input
+        self.detector = load(settings.model, settings.device)
+        chosen = (f"The device auto: {self.detector.device} was chosen.",) if settings.device == "auto" else ()
+        self.notes: tuple[str, ...] = (*chosen, NO_HPIP) if settings.use_hpip else chosen
+
+    def predict(self, data: Any = None, **settings: Any) -> Iterator[Result]:
+        """Yield one result an input, or one a group of it, reading each only when its turn comes.
+
+        Parameters
+        ----------
+        data
+            A path (CSV, CSV.GZ, XLSX, XLS, Parquet), `-` (standard input), a URL, a folder or pattern of
+            files, a pandas or polars DataFrame, a pyarrow Table, an array (time, channel), a dict
+            `{"ts": any of these}`, or a list of any of these. None: the input that the pipeline file names.
+        settings
+            Any of `scoring`, `threshold`, `step_s`, `max_gap`, `merge_gap`, `min_length`, `contributions`,
+            `time_col` and `group_col`, for this call; `batch_size` is taken too and changes no result.
+
+        Raises
+        ------
+        ConfigError
+            At once, if a setting can't be used.
+        InputError
+            When its turn comes, if an input can't be read or used.
+        """
+        chosen = self.chosen(settings)
+        sources = self.sources(data)
+        names = save.Names()
+        inputs = paths(sources)
+        return (result for source in sources for result in self.results(source, chosen, names, inputs))
+
+    def chosen(self, settings: dict[str, Any]) -> PipelineSection:
+        """Return the pipeline's settings with those of one call over them."""
+        fixed = {"model", "device", "use_hpip"} & settings.keys()
+        if fixed:
+            name = min(fixed)
+            raise ConfigError(f"predict: {name} is fixed when the pipeline is made. Give it to create_pipeline.")
+        return config.build(PipelineSection, settings, "predict", self.settings) if settings else self.settings
+
+    def sources(self, data: Any = None) -> list[Any]:
+        """Return the single inputs in `data`, none of them read yet."""
+        from oddwave import read
+
+        data = self.input if data is None else data
+        if data is None:
+            raise InputError("No input was given, and the pipeline names none. Give a file, a folder or a table.")
+        return list(read.sources(data))
+
+    def results(
+        self,
+        source: Any,
+        settings: PipelineSection,
+        names: save.Names | None = None,
+        inputs: frozenset[str] = frozenset(),
+    ) -> Iterator[Result]:
+        """Read one input and yield the result of each series in it."""
+        from oddwave import read
+
+        names = names or save.Names()
+        detection = config.detection(settings)
+        for series in read.read_one(source, self.columns(settings)):
+            result = self.detector.detect_series(series, detection)
+            result.name = names.new(series.source, series.group)
+            result.inputs = inputs
+            result.notes += self.notes
+            yield result
+
+    def write_csv(
+        self,
+        source: str | os.PathLike[str],
+        path: str | os.PathLike[str],
+        inputs: frozenset[str] = frozenset(),
+        chunk_rows: int = 1 << 15,
+        progress: Callable[[int], object] | None = None,
+    ) -> Summary:
+        """Score a CSV or Parquet file straight to a CSV file, in memory bounded by the chunk.
+
+        Parameters
+        ----------
+        path
+            File to write; an existing one is replaced whole.
+        inputs
+            Real paths of further files that must not be overwritten; the source never is.
+        chunk_rows
+            Rows read at a time; changes no result.
+        progress
+            Called with the number of rows after each piece is written.
+
+        Raises
+        ------
+        UnsortedError
+            If the rows are not in time order: they have to be sorted in memory, which `predict` does.
+        """
+        from oddwave import read
+
+        path = Path(path)
+        save.protect(path, os.fspath(source), inputs)
+        detection = config.detection(self.settings)
+        chunks = _ahead(read.read_chunks(Path(source), self.columns(self.settings), chunk_rows))
+        first = next(chunks, None)
+        if first is None:
+            raise InputError(f"{os.fspath(source)} has no rows.")
+        about = self.detector.metadata
+        threshold = detection.threshold or getattr(about, detection.scoring).alarm.threshold
+        summary = Summary(
+            first.source, first.time_name, first.kind, threshold, about.model, detection.scoring, first.group
+        )
+
+        def rows() -> Iterator[Scored]:
+            summary.events, notes = yield from self.detector.detect_chunks(chain([first], chunks), detection)
+            summary.notes = (*notes, *self.notes)
+
+        with save.CsvWriter(path, first.time_name) as writer:
+            for piece in rows():
+                writer.append(piece)
+                summary.add(piece)
+                if progress is not None:
+                    progress(len(piece))
+        return summary
+
+    def columns(self, settings: PipelineSection) -> Columns:
+        """Return which columns of an input are read."""
+        return self.detector.columns(time_col=settings.time_col, group_col=settings.group_col)
+
+
+def create_pipeline(
+    pipeline: str | os.PathLike[str] = "ts_ad",
+    model: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    use_hpip: bool | None = None,
+    **settings: Any,
+) -> Pipeline:
+    """Return a pipeline by name, or as a pipeline file says; what is given here wins over the file.
+
+    Parameters
+    ----------
+    pipeline
+        `ts_ad`, or the path of a YAML file.
+    model
+        A shipped detector, a detector file, or a training output folder.
+    device
+        `cpu`, `auto`, or a kind and number such as `gpu:0`.
+    use_hpip
+        Taken as in the tutorial. No faster engine exists yet; each result's notes say so.
+    settings
+        Any key of the file's section Pipeline; see `Pipeline.predict`.
+
+    Examples
+    --------
+    >>> pipeline = create_pipeline(pipeline="ts_ad")  # doctest: +SKIP
+    >>> for res in pipeline.predict("ts_ad.csv"):  # doctest: +SKIP
+    ...     res.print()
+    ...     res.save_to_csv("./output/")
+    """
+    found = find(pipeline)
+    given = {"model": model, "device": device, "use_hpip": use_hpip}
+    settings |= {key: value for key, value in given.items() if value is not None}
+    section = config.build(PipelineSection, settings, "create_pipeline", found.pipeline) if settings else found.pipeline
+    return Pipeline(section, found.general.input)
+
+
+def create_model(
+    model_name: str | os.PathLike[str] = "DLinear_ad",
+    device: str = "cpu",
+    use_hpip: bool = False,
+    **settings: Any,
+) -> Pipeline:
+    """Return one detector, shipped or your own, to `predict` with; settings as in `create_pipeline`."""
+    settings |= {"model": model_name, "device": device, "use_hpip": use_hpip}
+    return Pipeline(config.build(PipelineSection, settings, "create_model"))
+
+
+def load(model: str | os.PathLike[str], device: str = "cpu") -> Detector:
+    """Load a detector: a shipped one by name, a detector file, or a training output folder.
+
+    Raises
+    ------
+    DetectorFileError
+        If there is none, or it is damaged or unsafe.
+    DeviceError
+        If the device can't be had.
+    """
+    parsed = devices.parse(device)
+    if len(parsed.numbers) > 1:
+        raise DeviceError(f"The device {device!r} names several; only one at a time works yet. Give {parsed.kind}:0.")
+    from oddwave.detector import Detector
+
+    return Detector.load(model, device)
+
+
+def detect(data: Any, model: str | os.PathLike[str] = "DLinear_ad", device: str = "cpu", **settings: Any) -> Result:
+    """Return the result of exactly one series; settings as in `Pipeline.predict`.
+
+    Raises
+    ------
+    InputError
+        If `data` holds no series or several: `create_pipeline(...).predict` takes those.
+
+    Examples
+    --------
+    >>> detect("ts_ad.csv").events  # doctest: +SKIP
+    """
+    results = create_model(model, device, **settings).predict(data)
+    result = next(results, None)
+    if result is None:
+        raise InputError("There is no series in the data.")
+    if next(results, None) is not None:
+        raise InputError(
+            "detect takes one series, but the data holds several.\n"
+            "Use create_pipeline(...).predict(data), which yields one result each."
+        )
+    return result
+
+
+def find(pipeline: str | os.PathLike[str]) -> PipelineConfig:
+    """Return the configuration of a pipeline, by name or from its file."""
+    text = os.fspath(pipeline)
+    if text in config.PIPELINES:
+        return PipelineConfig()
+    path = Path(text)
+    if path.suffix.lower() in {".yaml", ".yml"} or path.name != text or path.is_file():
+        return config.read_pipeline_config(text)
+    config.check_pipeline_name(text)
+    raise AssertionError(text)
+
+
+def paths(sources: Iterable[Any]) -> frozenset[str]:
+    """Return the real paths of several inputs that are files: no result may be saved over them."""
+    sources = list(sources)
+    if len(sources) < 2:
+        return frozenset()
+    files = (source for source in sources if isinstance(source, (str, os.PathLike)))
+    return frozenset(os.path.realpath(file) for file in files)
+
+
+def _ahead(chunks: Iterator[Series]) -> Iterator[Series]:
+    """Read the next chunk in a thread of its own while the last one is scored."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk

@@ -1,0 +1,91 @@
+"""The one file that imports onnxruntime: sessions, threads and devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oddwave.errors import DetectorFileError, DeviceError
+from oddwave.series import Windows
+
+_BATCH = 32  # windows a call: as fast as 256 on a CPU, in less memory
+_BATCH_ROWS = 3072  # or more of short ones, so that a call has enough to do
+
+# device name -> (execution provider, package to install)
+_PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "gpu": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "dcu": ("MIGraphXExecutionProvider", "onnxruntime-migraphx"),
+    "npu": ("CANNExecutionProvider", "onnxruntime-cann"),
+}
+
+
+class Runtime:
+    """A detector's graph, ready to run: windows in, errors out.
+
+    Parameters
+    ----------
+    model
+        Bytes of an inspected ONNX model.
+    device
+        `cpu`, a kind and a number such as `gpu:0`, or `auto`; the attribute `device` says what it is.
+
+    Raises
+    ------
+    DeviceError
+        If the device can't be had; nothing falls back silently.
+    """
+
+    def __init__(self, model: bytes, source: str, device: str = "cpu") -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        options.enable_cpu_mem_arena = False
+        self.device = _choose(ort.get_available_providers()) if device == "auto" else device
+        provider, settings = _provider(self.device, ort.get_available_providers())
+        try:
+            self._session = ort.InferenceSession(model, options, providers=[(provider, settings)])
+        except Exception as error:  # noqa: BLE001 (the runtime has no common base for what it raises)
+            text = str(error).splitlines()[0]
+            raise DetectorFileError(f"{source} is not a usable detector: {text}. Train it again.") from None
+        if provider not in self._session.get_providers():
+            raise DeviceError(f"The device {device} was asked for, but {provider} couldn't start. Check its drivers.")
+
+    def errors(self, windows: Windows) -> Windows:
+        """Run windows of shape (window, size, channel) through the graph; return errors of the same shape."""
+        out: Windows = self._session.run(["error"], {"window": windows})[0]
+        return out
+
+
+def _choose(available: list[str]) -> str:
+    """Say what `auto` means on this machine."""
+    return "gpu:0" if _PROVIDERS["gpu"][0] in available else "cpu"
+
+
+def _provider(device: str, available: list[str]) -> tuple[str, dict[str, Any]]:
+    """Find the provider of a device and its options, or say which package to install."""
+    kind, _, number = device.partition(":")
+    if kind not in _PROVIDERS:
+        raise DeviceError(
+            f"The device {device} was asked for, but no ONNX Runtime provider for {kind} is known to Oddwave.\n"
+            f"Use cpu, or one of {', '.join(_PROVIDERS)}."
+        )
+    provider, package = _PROVIDERS[kind]
+    if provider not in available:
+        raise DeviceError(
+            f"The device {device} was asked for, but this onnxruntime offers only {', '.join(available)}.\n"
+            f"Install {package} in its place, or use --device cpu."
+        )
+    return provider, {} if kind == "cpu" else {"device_id": int(number or 0)}
+
+
+def batch(size: int) -> int:
+    """Return how many windows of `size` rows to run in one call.
+
+    Examples
+    --------
+    >>> batch(96), batch(1)
+    (32, 3072)
+    """
+    return max(_BATCH, _BATCH_ROWS // size)

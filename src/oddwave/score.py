@@ -1,0 +1,133 @@
+"""Scores: three terms a row, each measured in how rare it is on normal rows, averaged.
+
+The terms are the model's error, the spread (the rolling deviation is larger than usual) and the distance from
+the rolling mean, each a mean over channels, smoothed by a moving average. `docs/detector-format.md` has the formulas.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddwave.series import Floats
+
+SPREAD_FLOOR = (
+    0.05  # added to the rolling deviation, in units of the channel's deviation, so that its logarithm is finite
+)
+
+
+class Span(NamedTuple):
+    """Rows of a rolling window around a row: so many before it and after it."""
+
+    before: int
+    after: int
+
+
+def span(width: int, scoring: str) -> Span:
+    """Return a rolling window of `width` rows: centred for `full`, trailing for `causal`."""
+    return Span(width // 2, (width - 1) // 2) if scoring == "full" else Span(width - 1, 0)
+
+
+def rolling_sum(values: Floats, width: int) -> Floats:
+    """Sum each run of `width` rows.
+
+    The sum of a run is built by doubling, always in the same order, so it doesn't depend on the rows around it
+    to the last bit, as a running sum would.
+
+    Parameters
+    ----------
+    values
+        Shape (time, ...).
+
+    Returns
+    -------
+    Floats
+        Shape (time - width + 1, ...); row `i` is the sum of rows `i` to `i + width - 1`.
+
+    Examples
+    --------
+    >>> rolling_sum(np.arange(5.0), width=3).tolist()
+    [3.0, 6.0, 9.0]
+    """
+    n_sums = len(values) - width + 1
+    power, run, offset = values, 1, 0
+    total: Floats | None = None
+    while True:  # `power` holds the sums of `run` rows, `total` those of the first `offset`
+        if width & run:
+            part = power[offset : offset + n_sums]
+            total = part.copy() if total is None else np.add(total, part, out=total)
+            offset += run
+        if 2 * run > width:
+            return values[:0] if total is None else total
+        power = power[:-run] + power[run:]
+        run *= 2
+
+
+def rolling_mean(
+    values: Floats, first: int, begin: int | NDArray[np.intp], end: int, wanted: range, reach: Span
+) -> Floats:
+    """Average the rows around each wanted row, with the rows there are at both ends of the series.
+
+    Parameters
+    ----------
+    values
+        Shape (row, ...): rows from number `first` on, at least all that the wanted rows reach.
+    begin
+        First row that counts, of all columns or of each, shape (column,) of `values` (row, column, ...); the values
+        before it are 0.
+    end
+        The row after the series' last (any row out of reach if it isn't known yet).
+    wanted
+        Row numbers to compute.
+
+    Returns
+    -------
+    Floats
+        Shape (len(wanted), ...).
+    """
+    low, high = wanted.start - reach.before, wanted.stop + reach.after
+    inside = values[max(low, 0) - first : min(high, end) - first]
+    if low < 0 or high > end:
+        padded = np.zeros((high - low, *values.shape[1:]))
+        padded[max(-low, 0) : max(-low, 0) + len(inside)] = inside
+        inside = padded
+    sums = rolling_sum(inside, reach.before + reach.after + 1)
+    if low >= np.max(begin) and high <= end:
+        sums /= high - low - len(wanted) + 1
+        return sums
+    rows = np.arange(wanted.start, wanted.stop)
+    rows = rows[:, None] if values.ndim > 1 else rows
+    counts = np.minimum(rows + reach.after, end - 1) - np.maximum(rows - reach.before, begin) + 1
+    sums /= counts.reshape(*counts.shape, *[1] * (values.ndim - counts.ndim))
+    return sums
+
+
+def log_spread(mean: Floats, mean_square: Floats) -> Floats:
+    """Return the logarithm of the rolling deviation, from the rolling mean and mean square of z."""
+    deviation: Floats = np.square(mean)
+    np.subtract(mean_square, deviation, out=deviation)
+    np.maximum(deviation, 0.0, out=deviation)
+    np.sqrt(deviation, out=deviation)
+    deviation += SPREAD_FLOOR
+    return np.log(deviation, out=deviation)
+
+
+def surprise(value: Floats, knots: Floats, surprises: Floats, slope: float) -> Floats:
+    """Measure how rare values are: -ln of the share of normal rows that reach them.
+
+    Linear between `knots`, 0 below them; above the last a power law, the tail estimate of
+    Hill, "A simple general approach to inference about the tail of a distribution", 1975.
+    """
+    rare: Floats = np.interp(value, knots, surprises, left=0.0)
+    above = value > knots[-1]
+    if above.any():
+        rare[above] += np.log(value[above] / knots[-1]) / slope
+    return rare  # a NaN stays one
+
+
+def fuse(rare: Floats) -> Floats:
+    """Average the surprises of the terms, shape (time, term), to one score a row."""
+    mean: Floats = np.add.reduce(rare, axis=1) / rare.shape[1]
+    return mean

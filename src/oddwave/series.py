@@ -1,0 +1,94 @@
+"""Series: rows in time order as they came from the user, before cleaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Windows: TypeAlias = NDArray[np.float32]
+Ticks: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
+TimeKind: TypeAlias = Literal["row", "number", "datetime"]
+
+TICKS_PER_S = 1_000_000  # ticks of kind "datetime"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows of one input, in the input's own order.
+
+    Parameters
+    ----------
+    values
+        Shape (time, channel), float64; NaN where a cell is missing or infinite.
+    channels
+        Channel names, in the order of the columns of `values`.
+    ticks
+        Time of each row as a number, for order and gaps: the whole or decimal number as given (kind "number"),
+        microseconds since 1970 in UTC (kind "datetime"), or the row number (kind "row").
+    kind
+        What `ticks` counts.
+    index
+        Time of each row as the user wrote it, shape (time,): numbers, or text. Results carry it.
+    time_name
+        Name of the time column; "row" if there is none.
+    source
+        What the user gave: a path, a URL, or "DataFrame" and the like. Messages name it.
+    group
+        Value of the group column, if the input was split by one.
+    labels
+        Known labels, 0 or 1, shape (time,), if the input has a label column.
+    notes
+        What the reader left aside, treated as missing or guessed, one sentence each.
+    """
+
+    values: Floats
+    channels: tuple[str, ...]
+    ticks: Ticks
+    kind: TimeKind
+    index: NDArray[Any]
+    time_name: str
+    source: str
+    group: str | None = None
+    labels: NDArray[np.int8] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, start: int, stop: int) -> Series:
+        """Return the rows from `start` up to `stop` as a series, without copying them."""
+        if start == 0 and stop >= len(self):
+            return self
+        return replace(
+            self,
+            values=self.values[start:stop],
+            ticks=self.ticks[start:stop],
+            index=self.index[start:stop],
+            labels=None if self.labels is None else self.labels[start:stop],
+        )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table to read, and as what.
+
+    Parameters
+    ----------
+    channels
+        The channels to read, matched by name; None: every numeric column but time, group and label.
+    time_col, group_col, label_col
+        Names of those columns; None: the time column is found by its name (`timestamp`, `time`, `date`, …),
+        the table is one series, there is no label.
+    known_time_col
+        Name the detector was trained with: used if the table has it, never demanded.
+    """
+
+    channels: tuple[str, ...] | None = None
+    time_col: str | None = None
+    group_col: str | None = None
+    label_col: str | None = None
+    known_time_col: str | None = None

@@ -1,0 +1,236 @@
+"""Score one gap-free stretch, pushed in pieces: windows -> errors -> terms -> scores. How it is cut changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddwave import score, window
+from oddwave.metadata import Calibration, Metadata
+from oddwave.series import Floats, Windows
+
+TERMS = ("error", "spread", "distance")
+_HUGE = 1e25
+_UNKNOWN = 1 << 60  # end of a stretch that goes on
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the next rows of a stretch.
+
+    Parameters
+    ----------
+    score
+        Shape (time,); NaN for rows that are warming up.
+    terms
+        Shape (time, 3): error, spread and distance after smoothing, before calibration.
+    contribution
+        Shape (row, channel), rows sum to the score; from the first row above the threshold to the last one.
+    first
+        The row that `contribution` begins with.
+    """
+
+    score: Floats
+    terms: Floats
+    contribution: Floats | None = None
+    first: int = 0
+
+
+_NOTHING = Scores(np.zeros(0), np.zeros((0, len(TERMS))))
+
+
+class Rows:
+    """Rows of a stretch by their number, appended at the end and dropped from the front."""
+
+    def __init__(self, *shape: int, dtype: Any = np.float64) -> None:
+        self.first = 0
+        self.data: NDArray[Any] = np.zeros((0, *shape), dtype=dtype)
+
+    @property
+    def stop(self) -> int:
+        """Number of the row after the last."""
+        return self.first + len(self.data)
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Append rows."""
+        self.data = np.concatenate([self.data, rows]) if len(self.data) else rows
+
+    def drop(self, before: int) -> None:
+        """Forget the rows before a number."""
+        if before > self.first:
+            self.data = self.data[before - self.first :]
+            self.first = before
+
+    def between(self, start: int, stop: int) -> NDArray[Any]:
+        """Return the rows from `start` up to `stop`."""
+        return self.data[start - self.first : stop - self.first]
+
+
+class Constants:
+    """What one way to score reads from the metadata, as arrays over the scored channels."""
+
+    def __init__(self, metadata: Metadata, scoring: str) -> None:
+        calibration: Calibration = getattr(metadata, scoring)
+        self.size, self.stride, self.channels = metadata.size, metadata.stride, len(metadata.channels)
+        self.is_full = scoring == "full"
+        self.smoothing = score.span(metadata.smoothing, scoring)
+        self.rolling = score.span(metadata.rolling, scoring)
+        # a plain slice when all channels are scored: no copy
+        self.pick: Any = slice(None) if all(metadata.scored) else np.flatnonzero(metadata.scored)
+        self.center = np.array(metadata.center)[self.pick]
+        self.scale = np.array(metadata.scale)[self.pick]
+        self.spread_center = np.array(metadata.spread_center)[self.pick]
+        self.spread_scale = np.array(metadata.spread_scale)[self.pick]
+        self.distance_scale = np.array(calibration.distance_scale)[self.pick]
+        tails = [getattr(calibration, term) for term in TERMS]
+        self.tails = [(np.array(tail.knots), np.array(tail.surprise), tail.slope) for tail in tails]
+        # the first row with each term: the causal error needs a whole window
+        self.begin = np.array([0 if self.is_full else metadata.size - 1, 0, 0])
+
+
+class StretchScorer:
+    """Score the rows of one stretch.
+
+    Parameters
+    ----------
+    run
+        The detector's graph: float32 windows (window, size, channel) -> errors of the same shape.
+    batch
+        Windows a call of `run`.
+    threshold
+        Contributions are computed for pieces with a row above it.
+    """
+
+    def __init__(self, constants: Constants, run: Callable[[Windows], Windows], batch: int, threshold: float) -> None:
+        self.constants, self.run, self.batch, self.threshold = constants, run, batch, threshold
+        self.values = Rows(constants.channels)
+        self.total = Rows(constants.channels + 1)  # sums of errors, and how many, of rows that windows still reach
+        self.parts = Rows(len(TERMS), len(constants.center))
+        self.means = Rows(len(TERMS))  # of the parts over channels
+        self.next_start = self.done = 0
+
+    def push(self, values: Floats, is_last: bool = False) -> Scores:
+        """Add rows, shape (time, channel), the last ones or not; return the scores that no later row can change."""
+        # beyond what the graph's float32 can multiply and square
+        self.values.append(np.clip(values, -_HUGE, _HUGE) if np.abs(values).max(initial=0) > _HUGE else values)
+        return self._advance(is_last)
+
+    def finish(self) -> Scores:
+        """End the stretch; return the scores of the remaining rows, NaN if it is shorter than a window."""
+        return self._advance(is_last=True)
+
+    def _advance(self, is_last: bool) -> Scores:
+        known, size = self.values.stop, self.constants.size
+        if self.constants.is_full:
+            self._add_window_errors(is_last)
+            lag = (
+                0 if is_last else max(size, self.constants.rolling.after)
+            )  # a window that ends at the last row may come
+        else:
+            lag = 0
+        rows = range(self.parts.stop, max(self.parts.stop, known - lag))
+        if rows and known >= (size if self.constants.is_full else 1):
+            self._add_parts(rows, is_last)
+        scores = self._score(is_last)
+        self.values.drop(min(self.next_start, known - size, self.parts.stop - self.constants.rolling.before))
+        self.parts.drop(self.done - self.constants.smoothing.before)
+        self.means.drop(self.done - self.constants.smoothing.before)
+        return scores
+
+    def _add_window_errors(self, is_last: bool) -> None:
+        """Run the windows that are complete, and add their errors to the rows."""
+        known, size, stride = self.values.stop, self.constants.size, self.constants.stride
+        self.total.append(np.zeros((known - self.total.stop, self.total.data.shape[1])))
+        first_rows = np.arange(self.next_start, known - size + 1, stride)
+        self.next_start += len(first_rows) * stride
+        for batch in self._batches(first_rows):
+            window.overlap_add(self._errors(batch), int(batch[0]) - self.total.first, stride, self.total.data)
+        if is_last and known >= size and (known - size) % stride:
+            last = np.array([known - size])
+            window.overlap_add(self._errors(last), known - size - self.total.first, size, self.total.data)
+
+    def _batches(self, first_rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        return [first_rows[i : i + self.batch] for i in range(0, len(first_rows), self.batch)]
+
+    def _errors(self, first_rows: NDArray[np.intp]) -> Windows:
+        """Cut windows and run them through the graph."""
+        size, low = self.constants.size, int(first_rows[0])
+        rows = self.values.between(low, int(first_rows[-1]) + size).astype(np.float32)
+        return self.run(window.cut(rows, first_rows - low, size))
+
+    def _row_errors(self, rows: range) -> Floats:
+        """Return the model's error of rows that no later window holds, shape (row, scored channel)."""
+        if self.constants.is_full:
+            total = self.total.between(rows.start, rows.stop)
+            self.total.drop(rows.stop)
+            return np.ascontiguousarray((total[:, :-1] / total[:, -1:])[:, self.constants.pick])
+        size = self.constants.size
+        errors = np.zeros((len(rows), len(self.constants.center)))
+        ends = np.arange(max(rows.start, size - 1), rows.stop)
+        for batch in self._batches(ends):
+            at = batch - rows.start
+            errors[at] = self._errors(batch - (size - 1))[:, -1][:, self.constants.pick]
+        self.next_start = max(0, rows.stop - size + 1)
+        return errors
+
+    def _add_parts(self, rows: range, is_last: bool) -> None:
+        """Append error, spread and distance of rows, each (row, scored channel)."""
+        known = self.values.stop
+        constants = self.constants
+        parts = np.empty((len(rows), len(TERMS), len(constants.center)))
+        parts[:, 0] = self._row_errors(rows)
+        first = max(0, rows.start - constants.rolling.before)
+        pair = np.empty((known - first, 2, len(constants.center)))  # z and its square, averaged together
+        z = pair[:, 0]
+        np.subtract(self.values.between(first, known)[:, constants.pick], constants.center, out=z)
+        z /= constants.scale
+        np.square(z, out=pair[:, 1])
+        means = score.rolling_mean(pair, first, 0, known if is_last else _UNKNOWN, rows, constants.rolling)
+        excess = score.log_spread(means[:, 0], means[:, 1])
+        excess -= constants.spread_center
+        excess /= constants.spread_scale
+        np.square(np.maximum(excess, 0.0, out=excess), out=parts[:, 1])
+        distance = z[rows.start - first : rows.stop - first] - means[:, 0]
+        np.divide(np.abs(distance, out=distance), constants.distance_scale, out=parts[:, 2])
+        self.parts.append(parts)
+        self.means.append(np.add.reduce(parts, axis=2) / parts.shape[2])
+
+    def _score(self, is_last: bool) -> Scores:
+        """Smooth the terms of the rows that are ready, and calibrate them."""
+        begin, known = self.done, self.values.stop
+        self.done = known if is_last else max(begin, self.parts.stop - self.constants.smoothing.after)
+        if self.done == begin:
+            return _NOTHING
+        terms = np.full((self.done - begin, len(TERMS)), np.nan)
+        wanted = range(max(begin, int(self.constants.begin[0])), self.done)
+        if wanted and self.parts.stop == 0:  # a stretch shorter than a window
+            wanted = range(self.done, self.done)
+        if wanted:
+            terms[wanted.start - begin :] = self._smooth(self.means, wanted, is_last)
+        rare = np.empty_like(terms)
+        for column, tail in enumerate(self.constants.tails):
+            rare[:, column] = score.surprise(terms[:, column], *tail)
+        result = score.fuse(rare)
+        odd = np.flatnonzero(result > self.threshold)
+        if not len(odd):
+            return Scores(result, terms)
+        first, stop = int(odd[0]), int(odd[-1]) + 1
+        contribution = self._contribution(rare[first:stop], range(begin + first, begin + stop), is_last)
+        return Scores(result, terms, contribution, first)
+
+    def _smooth(self, rows: Rows, wanted: range, is_last: bool) -> Floats:
+        end = self.values.stop if is_last else _UNKNOWN
+        return score.rolling_mean(rows.data, rows.first, self.constants.begin, end, wanted, self.constants.smoothing)
+
+    def _contribution(self, rare: Floats, rows: range, is_last: bool) -> Floats:
+        """Share out the rows' surprise over the channels, as their parts share the terms."""
+        smooth = self._smooth(self.parts, rows, is_last)
+        whole = np.add.reduce(smooth, axis=2, keepdims=True)
+        share = smooth / np.where(whole > 0, whole, 1.0)
+        out = np.zeros((len(rows), self.constants.channels))
+        out[:, self.constants.pick] = np.add.reduce(share * (rare[:, :, None] / len(TERMS)), axis=1)
+        return out

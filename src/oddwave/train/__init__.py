@@ -1,0 +1,322 @@
+"""Training: rows of normal operation -> a detector. THE ORDER OF TRAINING."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from itertools import pairwise
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+import oddwave
+from oddwave import calibrate, classical, clean, detector_file
+from oddwave.calibrate import FLOOR, rounded
+from oddwave.clean import Cleaner
+from oddwave.config import Section
+from oddwave.detector import FILE_NAME, Detector
+from oddwave.errors import ConfigError, InputError, MissingExtraError, TrainingError, nearest
+from oddwave.metadata import Metadata, Time
+from oddwave.runtime import Runtime, batch
+from oddwave.series import TICKS_PER_S, Columns, Floats, Series
+
+if TYPE_CHECKING:
+    from oddwave.train.loop import Progress
+
+# Shares of the rows, in time order: to fit the model, to stop it early, and to calibrate scores and thresholds. What
+# isn't stopped early (scaling, the usual spread, the classical models) is fitted to the first two.
+FIT, STOP, HOLD = 0.7, 0.1, 0.2
+NEURAL = ("AutoEncoder_ad", "DLinear_ad")
+_LEAST_DEVIATION = 1e-8
+_USUAL_WINDOWS = 8192
+
+
+class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a detector is trained, whatever its model; the model's own settings are in its module."""
+
+    input_len: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Rows of a window; None: the model's own.")
+    ] = None
+    stride: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Rows between windows in `full`; None: the model's own."),
+    ] = None
+    scored: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Channels to score; None: all but those that hold only 0 and 1 in training."),
+    ] = None
+    smoothing: Annotated[int, Meta(ge=1, description="Rows of the moving average over the terms.")] = 31
+    rolling: Annotated[int, Meta(ge=2, description="Rows of the rolling mean and deviation.")] = 101
+    max_gap: Annotated[int, Meta(ge=0, le=10_000, description="Longest run of missing rows to fill.")] = 3
+    step_s: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="Time step; None: the median.")] = None
+    rate: Annotated[float, Meta(gt=0, le=0.1, description="Share of normal rows that the threshold may flag.")] = 0.001
+    feature_cols: Annotated[tuple[str, ...] | None, Meta(description="Channels to read; None: all numeric ones.")] = (
+        None
+    )
+    time_col: str | None = None
+    label_col: str | None = None
+    data_name: Annotated[str, Meta(description="What the data is, for the model card.")] = ""
+    licence: Annotated[str, Meta(description="Licence of the data.")] = ""
+
+
+def names() -> list[str]:
+    """Return the models that can be trained."""
+    return sorted([*NEURAL, *classical.SETTINGS])
+
+
+def train(
+    data: Any,
+    model: str = "DLinear_ad",
+    out: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Detector:
+    """Train a detector on rows of normal operation.
+
+    Parameters
+    ----------
+    data
+        Anything that holds one series: a path, a frame, an array.
+    model
+        One of `names()`.
+    out
+        Folder for the detector file; None: it is only returned.
+    progress
+        Called after each epoch.
+    settings
+        Fields of `Training`, of the model's own settings, and of its plan (epochs, batch_size, learning_rate, seed, …).
+
+    Raises
+    ------
+    InputError
+        If the data can't be read, or holds several series.
+    ConfigError
+        If the model or a setting is unknown.
+    TrainingError
+        If there are too few rows, or the loss stops being a number.
+    """
+    if model not in names():
+        raise ConfigError(
+            f"There is no model {model!r} to train.{nearest(model, names())} Known are {', '.join(names())}."
+        )
+    if model in NEURAL:
+        _need_torch(model)
+    training, options = _split_settings(settings)
+    series = _read(data, training)
+    stretches, step = _stretches(series, training)
+    fit, stop, hold = split(stretches, (FIT, STOP, HOLD))
+    learned = [*fit, *stop]
+    center, scale = scaling(learned)
+    fitter = _fit_neural if model in NEURAL else _fit_classical
+    size, stride, build, facts = fitter(model, training, options, fit, stop, (center, scale), progress)
+    channels = len(series.channels)
+    usual = _usual_error(build(np.ones(channels)), hold, size)
+    graph = build(usual)
+    blank = calibrate.blank(channels)
+    metadata = Metadata(
+        format=1, model=model, settings=facts.pop("settings"), channels=list(series.channels),
+        scored=_scored(series, training), size=size, stride=training.stride or stride, combine="mean",
+        smoothing=training.smoothing, rolling=training.rolling, max_gap=training.max_gap,
+        center=rounded(center), scale=rounded(scale), spread_center=[0.0] * channels, spread_scale=[1.0] * channels,
+        full=blank, causal=blank, time=Time(name=series.time_name, kind=series.kind, step=step),
+        training={"data": training.data_name, "rows": len(series), "fit": sum(map(len, fit)), **facts},
+        licence=training.licence, versions=_versions(model), graph_sha256="",
+    )  # fmt: skip
+    runtime = Runtime(graph, model)
+    metadata = calibrate.calibrate(metadata, runtime.errors, learned, hold, training.rate, batch(size))
+    if out is not None:
+        detector_file.save(Path(out) / FILE_NAME, graph, metadata)
+    return Detector(detector_file.encode(graph, metadata), source=str(out or model))
+
+
+def split(stretches: Sequence[Floats], shares: Sequence[float]) -> list[list[Floats]]:
+    """Cut stretches into blocks of time with these shares of all rows, without copying.
+
+    Examples
+    --------
+    >>> rows = np.arange(10.0)[:, None]
+    >>> [[len(part) for part in block] for block in split([rows[:6], rows[6:]], (0.7, 0.1, 0.2))]
+    [[6, 1], [1], [2]]
+    """
+    n_rows = sum(map(len, stretches))
+    edges = np.rint(np.cumsum([0.0, *shares]) * n_rows).astype(int).tolist()
+    blocks: list[list[Floats]] = []
+    for begin, end in pairwise(edges):
+        block, first = [], 0
+        for stretch in stretches:
+            part = stretch[max(begin - first, 0) : max(end - first, 0)]
+            first += len(stretch)
+            if len(part):
+                block.append(part)
+        blocks.append(block)
+    return blocks
+
+
+def scaling(stretches: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each channel; 1 for a constant one."""
+    rows = np.concatenate(stretches)
+    center, scale = rows.mean(axis=0), rows.std(axis=0)
+    # the deviation of a large constant isn't 0 but a rounding error
+    return center, np.where(scale <= _LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, scale)
+
+
+def _split_settings(settings: Mapping[str, Any]) -> tuple[Training, dict[str, Any]]:
+    """Separate the settings of every training from the model's own, which the model checks."""
+    common = {key: value for key, value in settings.items() if key in Training.__struct_fields__}
+    options = {key: value for key, value in settings.items() if key not in common}
+    try:
+        return msgspec.convert(common, Training, strict=False), options
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"A training setting is wrong: {error}.") from None
+
+
+def _read(data: Any, training: Training) -> Series:
+    from oddwave import read
+
+    columns = Columns(training.feature_cols, training.time_col, None, training.label_col)
+    found = list(read.read(data, columns))
+    if len(found) != 1:
+        raise InputError(f"Training takes one series, but got {len(found)}. Give one file of normal rows.")
+    return found[0]
+
+
+def _stretches(series: Series, training: Training) -> tuple[list[Floats], float | None]:
+    """Return the gap-free stretches of the series in time order, and the step in seconds or units of its time."""
+    order = np.argsort(series.ticks, kind="stable")
+    ticks, values = series.ticks[order], series.values[order]
+    unit = TICKS_PER_S if series.kind == "datetime" else 1
+    step = None if series.kind == "row" else clean.typical_step(ticks)
+    if training.step_s is not None and series.kind != "row":
+        step = training.step_s * unit
+    cleaned = Cleaner(series.source, values.shape[1], step, training.max_gap).push(ticks, values)
+    stretches = [values for values, _ in cleaned.stretches]
+    if not stretches:
+        raise TrainingError(f"{series.source} has no row in which each channel has a value. Leave empty channels out.")
+    return stretches, None if step is None else step / unit
+
+
+def _fit_neural(
+    model: str,
+    training: Training,
+    options: dict[str, Any],
+    fit: Sequence[Floats],
+    stop: Sequence[Floats],
+    scaled: tuple[Floats, Floats],
+    progress: Progress | None,
+) -> tuple[int, int, classical.Build, dict[str, Any]]:
+    from oddwave.train import loop, models
+    from oddwave.train.export import to_onnx
+    from oddwave.train.plan import Plan
+    from oddwave.train.scored import Scored
+
+    center, scale = scaled
+    size = training.input_len or 96
+    plan_options = {key: value for key, value in options.items() if key in Plan.__struct_fields__}
+    own = {key: value for key, value in options.items() if key not in plan_options}
+    settings, plan = models.settings(model, own), models.plan(model, plan_options)
+    z = [[((stretch - center) / scale).astype(np.float32) for stretch in block] for block in (fit, stop)]
+    trained, history = loop.fit(
+        model, settings, fit=z[0], stop=z[1], size=size, channels=len(center), plan=plan, progress=progress
+    )
+
+    def build(usual: Floats) -> bytes:
+        return to_onnx(Scored(trained, center, scale, usual), size, len(center))
+
+    facts = {
+        "settings": msgspec.to_builtins(settings) | msgspec.to_builtins(plan),
+        "epochs": len(history.losses),
+        "best_epoch": history.best_epoch,
+        "held_out_loss": min(history.held_out_losses, default=None),
+    }
+    return size, max(1, size // 2), build, facts
+
+
+def _fit_classical(
+    model: str,
+    training: Training,
+    options: dict[str, Any],
+    fit: Sequence[Floats],
+    stop: Sequence[Floats],
+    scaled: tuple[Floats, Floats],
+    progress: Progress | None,  # noqa: ARG001
+) -> tuple[int, int, classical.Build, dict[str, Any]]:
+    if training.input_len is not None:
+        options = {**options, "input_len": training.input_len}
+    kind = classical.SETTINGS[model]
+    known = list(kind.__struct_fields__)
+    for key in options:
+        if key not in known:
+            raise ConfigError(f"{model} has no setting {key!r}.{nearest(key, known)} Known are {', '.join(known)}.")
+    try:
+        settings = msgspec.convert(options, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"A setting of {model} is wrong: {error}.") from None
+    build = classical.fit(settings, [*fit, *stop], *scaled)
+    return (
+        settings.input_len,
+        max(1, settings.input_len // 2),
+        build,
+        {"settings": msgspec.to_builtins(settings)},
+    )
+
+
+def _usual_error(graph: bytes, hold: Sequence[Floats], size: int) -> Floats:
+    """Return each channel's root mean square error on held-out windows, at least 0.1 deviations."""
+    run = Runtime(graph, "the model").errors
+    squares, count = np.zeros(1), 0
+    views = [np.lib.stride_tricks.sliding_window_view(part, size, axis=0) for part in hold if len(part) >= size]
+    stride = max(1, -(-sum(map(len, views)) // _USUAL_WINDOWS))
+    for view in (view[::stride] for view in views):
+        for i in range(0, len(view), batch(size)):
+            windows = np.ascontiguousarray(view[i : i + batch(size)].transpose(0, 2, 1), dtype=np.float32)
+            errors = run(windows).astype(np.float64)
+            squares = squares + np.square(errors).sum(axis=(0, 1))
+            count += errors.shape[0] * errors.shape[1]
+    if not count:
+        raise TrainingError(
+            f"No held-out stretch of normal rows is as long as a window of {size}.\n"
+            "Give more rows, or train with a smaller input_len."
+        )
+    return np.maximum(np.sqrt(squares / count), FLOOR)
+
+
+def _scored(series: Series, training: Training) -> list[bool]:
+    """Say which channels are scored: those named, else all but switches (only 0 and 1), unless nothing is left."""
+    if training.scored is not None:
+        unknown = [name for name in training.scored if name not in series.channels]
+        if unknown:
+            raise ConfigError(
+                f"scored names {unknown[0]!r}, which is no channel.{nearest(unknown[0], series.channels)}"
+            )
+        return [name in training.scored for name in series.channels]
+    values = series.values
+    is_switch = (np.isnan(values) | (values == 0) | (values == 1)).all(axis=0)
+    return [True] * values.shape[1] if is_switch.all() else (~is_switch).tolist()
+
+
+def _versions(model: str) -> dict[str, str]:
+    """Name what made the numbers."""
+    versions = {"oddwave": oddwave.__version__, "numpy": np.__version__}
+    return versions | {"torch": version("torch").partition("+")[0]} if model in NEURAL else versions
+
+
+def _need_torch(model: str) -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(f"training {model}", package="torch", extra="train") from None
+
+
+class _Callable(ModuleType):
+    """Lets `oddwave.train(...)` train, though `oddwave.train` is also the name of this package."""
+
+    __call__: Callable[..., Detector] = staticmethod(train)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,0 +1,102 @@
+"""The neural models, one module each: NAME, Settings, Plan and Model. Adding a model is adding a file here.
+
+A Model maps z-scaled windows (batch, size, channel) to the same shape, each window by itself. It may offer
+`folded(center, scale, usual_error)`: a module that does what `Scored` does, with less work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from oddwave.config import Section
+from oddwave.errors import ConfigError, nearest
+from oddwave.train.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+S = TypeVar("S", bound=Section)
+
+
+def names() -> list[str]:
+    """List the models that can be trained, sorted.
+
+    Examples
+    --------
+    >>> names()
+    ['AutoEncoder_ad', 'DLinear_ad']
+    """
+    return sorted(module.NAME for module in _modules())
+
+
+def settings(name: str, overrides: Mapping[str, Any] | None = None) -> Section:
+    """Return a model's own settings, its defaults overridden.
+
+    Raises
+    ------
+    ConfigError
+        If the model or a setting is unknown, or a value is out of bounds.
+
+    Examples
+    --------
+    >>> settings("DLinear_ad", {"trend_reach": 6})
+    Settings(trend_reach=6)
+    >>> settings("DLinear_ad", {"trend_reech": 6})
+    Traceback (most recent call last):
+    ...
+    oddwave.errors.ConfigError: DLinear_ad has no setting 'trend_reech'. Did you mean trend_reach?
+    Known: trend_reach.
+    """
+    found: Section = _section(name, _module(name).Settings, overrides)
+    return found
+
+
+def plan(name: str, overrides: Mapping[str, Any] | None = None) -> Plan:
+    """Return how a model is trained, its defaults overridden; raises as `settings` does.
+
+    Examples
+    --------
+    >>> plan("DLinear_ad", {"epochs": "3"}).epochs
+    3
+    """
+    found: Plan = _section(name, _module(name).Plan, overrides)
+    return found
+
+
+def build(name: str, settings: Section, size: int, channels: int) -> nn.Module:
+    """Build a model with fresh weights from torch's random numbers."""
+    model: nn.Module = _module(name).Model(settings, size, channels)
+    return model
+
+
+def _modules() -> Iterator[ModuleType]:
+    for found in pkgutil.iter_modules(__path__):
+        if not found.name.startswith("_"):
+            yield importlib.import_module(f"{__name__}.{found.name}")
+
+
+def _module(name: str) -> ModuleType:
+    for module in _modules():
+        if name == module.NAME:
+            return module
+    known = ", ".join(names())
+    raise ConfigError(f"There is no model {name!r} to train.{nearest(name, names())}\nKnown: {known}.")
+
+
+def _section(name: str, kind: type[S], overrides: Mapping[str, Any] | None) -> S:
+    known = kind.__struct_fields__
+    for key, value in (overrides or {}).items():
+        if key not in known:
+            raise ConfigError(f"{name} has no setting {key!r}.{nearest(key, known)}\nKnown: {', '.join(known)}.")
+        try:
+            msgspec.convert({key: value}, kind, strict=False)
+        except msgspec.ValidationError as error:
+            reason = str(error).partition(" - at ")[0]
+            raise ConfigError(f"{key} of {name} can't be {value!r}: {reason}.") from None
+    return msgspec.convert(dict(overrides or {}), kind, strict=False)

@@ -1,0 +1,79 @@
+"""Windows: where they start, cut from a series, and their errors put back on the rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddwave.series import Floats, Windows
+
+
+def starts(n_rows: int, size: int, stride: int) -> NDArray[np.intp]:
+    """Return the first rows of the windows at `stride`, plus of one that ends at the last row.
+
+    Examples
+    --------
+    >>> starts(n_rows=10, size=4, stride=3).tolist()
+    [0, 3, 6]
+    >>> starts(n_rows=11, size=4, stride=3).tolist()
+    [0, 3, 6, 7]
+    >>> starts(n_rows=3, size=4, stride=3).tolist()
+    []
+    """
+    last = n_rows - size
+    regular = np.arange(0, last + 1, stride)
+    return regular if last < 0 or last % stride == 0 else np.append(regular, last)
+
+
+def cut(values: Windows, first_rows: NDArray[np.intp], size: int) -> Windows:
+    """Cut the windows that start at `first_rows`.
+
+    Parameters
+    ----------
+    values
+        Series, shape (time, channel), contiguous.
+    first_rows
+        First row of each window.
+
+    Returns
+    -------
+    Windows
+        Shape (window, size, channel), a copy: cut a long series in batches.
+
+    Examples
+    --------
+    >>> values = np.arange(5, dtype=np.float32)[:, None]
+    >>> cut(values, starts(5, size=3, stride=2), size=3)[:, :, 0].tolist()
+    [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
+    """
+    count, (step, width) = len(values) - size + 1, values.strides
+    view = np.lib.stride_tricks.as_strided(
+        values, (max(count, 0), size, values.shape[1]), (step, step, width), writeable=False
+    )
+    return view[first_rows]
+
+
+def overlap_add(errors: Windows, first: int, stride: int, total: Floats) -> None:
+    """Add the errors of evenly spaced windows to the rows that they hold, in place; their count in the last column.
+
+    A row takes the errors of its windows in their order, so that the sum is the same to the bit however the windows
+    are cut in batches.
+
+    Parameters
+    ----------
+    errors
+        Shape (window, size, channel).
+    first
+        Row of `total` at which the first window starts.
+    total
+        Shape (time, channel + 1).
+    """
+    n_windows, size, channels = errors.shape
+    step, width = total.strides
+    for offset in reversed(range(0, size, stride)):  # the oldest window of a row first
+        part = errors[:, offset : offset + stride]
+        rows = np.lib.stride_tricks.as_strided(
+            total[first + offset :], (n_windows, part.shape[1], channels + 1), (stride * step, step, width)
+        )
+        rows[..., :channels] += part
+        rows[..., channels] += 1

@@ -1,0 +1,362 @@
+"""The command line: the tutorial's flags, exit statuses, and one message for each mistake."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import small
+
+from oddwave import cli, cli_predict
+
+HEAVY = ("polars", "pandas", "yaml", "tqdm", "asyncio", "concurrent.futures", "torch", "multiprocessing")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return small.detector(tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, trained):
+    """Return an empty current folder with a file in which there is an anomaly, and a detector."""
+    monkeypatch.chdir(tmp_path)
+    source = str(Path(cli.__file__).parents[1])  # the package under test, also from another folder
+    monkeypatch.setenv("PYTHONPATH", source, prepend=os.pathsep)
+    small.write("ts_ad.csv", 96, 220226, fault=60)
+    small.write("calm.csv", 96)
+    (tmp_path / "run").symlink_to(trained)
+    return tmp_path
+
+
+@pytest.fixture
+def oddwave(place, capsys):
+    """Return a call of the command in this process: status, standard output, standard error."""
+
+    def call(*words):
+        try:
+            status = cli.main([str(word) for word in words])
+        except SystemExit as end:
+            status = end.code
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        return status, shown.out, shown.err
+
+    return call
+
+
+def process(*words, **options):
+    command = [sys.executable, "-m", "oddwave", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+BARE = ("--pipeline", "ts_ad", "--model", "run", "--input")
+
+
+def test_the_tutorials_command_prints_the_tutorials_form_and_the_events(oddwave):
+    status, out, err = oddwave(*BARE, "ts_ad.csv", "--device", "cpu")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "{'input_path': 'ts_ad.csv', 'anomaly':            label"
+    assert lines[2] == "220226         0"
+    assert lines[14] == "[96 rows x 1 columns]}"
+    assert " anomalous rows of 96 (threshold " in lines[15]
+    assert lines[16].split() == ["#", "start", "end", "duration", "rows", "peak", "score", "top", "channels"]
+    assert "heat" in lines[17]
+
+
+def test_predict_is_the_same_in_short(oddwave):
+    assert oddwave("predict", "ts_ad.csv", "--model", "run") == oddwave(*BARE, "ts_ad.csv")
+
+
+def test_save_path_saves_a_label_and_a_score_for_every_row(oddwave, place):
+    assert oddwave(*BARE, "ts_ad.csv", "--save_path", "out")[0] == 0
+    lines = (place / "out" / "ts_ad.csv").read_text().splitlines()
+    assert lines[0] == "timestamp,label,score"
+    assert [line.split(",")[0] for line in lines[1:]] == [str(220226 + i) for i in range(96)]
+
+
+def test_format_says_what_is_saved(oddwave, place):
+    assert oddwave(*BARE, "ts_ad.csv", "--save_path", "out", "--format", "csv,json")[0] == 0
+    assert small.names_in(place / "out") == ["ts_ad.csv", "ts_ad.json"]
+    assert len(json.loads((place / "out" / "ts_ad.json").read_text())["rows"]["score"]) == 96
+    assert oddwave(*BARE, "ts_ad.csv", "--save_path", "mine.json")[0] == 0
+    assert json.loads((place / "mine.json").read_text())["input_path"] == "ts_ad.csv"
+
+
+def test_a_pipeline_file_written_here_works_and_flags_win_over_it(oddwave, place):
+    status, out, _ = oddwave("--get_pipeline_config", "ts_ad", "--save_path", "d")
+    assert status == 0
+    assert "d/ts_ad.yaml" in out
+    path = place / "d" / "ts_ad.yaml"
+    path.write_text(path.read_text().replace("examples/ts_ad.csv", "ts_ad.csv").replace("DLinear_ad", "run"))
+    status, out, _ = oddwave("--pipeline", path)
+    assert status == 0
+    assert "'input_path': 'ts_ad.csv'" in out
+    status, out, _ = oddwave("--pipeline", path, "--input", "calm.csv", "--threshold", "1000")
+    assert "'input_path': 'calm.csv'" in out
+    assert out.endswith("No anomalies.\n")
+    path.write_text(path.read_text().replace("batch_size", "bach_size"))
+    status, _, err = oddwave("--pipeline", path)
+    assert status == 2
+    assert "ts_ad.yaml, section Pipeline: bach_size is no setting. Did you mean batch_size?" in err
+
+
+def test_fail_on_anomaly_is_status_3_and_quiet_prints_nothing(oddwave):
+    assert oddwave(*BARE, "ts_ad.csv", "--fail-on-anomaly", "--quiet") == (3, "", "")
+    assert oddwave(*BARE, "calm.csv", "--fail-on-anomaly", "--quiet", "--threshold", "1000") == (0, "", "")
+
+
+def test_one_bad_input_of_ten_doesnt_stop_the_rest(oddwave, place):
+    (place / "many").mkdir()
+    for i in range(9):
+        small.write(place / "many" / f"{i}.csv", 40, i)
+    (place / "many" / "4bad.csv").write_text("timestamp,flow,heat,noise\n1,1,x,1\n")
+    status, out, err = oddwave("predict", "many", "--model", "run", "--save_path", "out")
+    assert status == 2
+    assert out.count("'input_path'") == 9
+    assert len(small.names_in(place / "out")) == 9
+    assert err.startswith("oddwave: 1 of 10 inputs failed, the others are done:\n  ")
+    assert "4bad.csv" in err
+    assert oddwave("predict", "many/[0-3].csv", "calm.csv", "--model", "run", "--quiet") == (0, "", "")
+    status, out, err = oddwave("predict", "many", "--model", "run", "--quiet")
+    assert (status, out) == (2, "")
+    assert "4bad.csv" in err
+
+
+def test_a_folder_saved_into_itself_destroys_no_input(oddwave, place):
+    (place / "many").mkdir()
+    before = [small.write(place / "many" / f"{i}.csv", 40).read_bytes() for i in range(2)]
+    status, _, err = oddwave("predict", "many", "--model", "run", "--save_path", "many")
+    assert status == 2
+    assert err.count("is an input itself") == 2
+    assert [(place / "many" / f"{i}.csv").read_bytes() for i in range(2)] == before
+
+
+def test_several_results_need_a_folder(oddwave, place):
+    status, _, err = oddwave("predict", "ts_ad.csv", "calm.csv", "--model", "run", "--save_path", "one.csv")
+    assert status == 2
+    assert "Give a folder" in err
+    assert not (place / "one.csv").exists()
+
+
+def test_groups_are_saved_one_by_one_and_need_a_folder(oddwave, place):
+    lines = (place / "calm.csv").read_text().splitlines()
+    both = [f"{line},{i % 2}" for i, line in enumerate(lines[1:])]
+    (place / "both.csv").write_text("\n".join([f"{lines[0]},host", *both]))
+    words = ("predict", "both.csv", "--model", "run", "--group_col", "host", "--save_path")
+    assert "Give a folder" in oddwave(*words, "one.csv")[2]
+    status, out, _ = oddwave(*words, "out")
+    assert status == 0
+    assert out.count("'group': '") == 2
+    assert small.names_in(place / "out") == ["both_0.csv", "both_1.csv"]
+
+
+def test_notes_go_to_standard_error(oddwave, place):
+    values = small.rows(96)
+    values[50] = float("nan")
+    small.write("hole.csv", values=values)
+    status, out, err = oddwave("predict", "hole.csv", "--model", "run", "--use_hpip")
+    assert status == 0
+    assert "note: " not in out
+    assert "note: use_hpip: there is no faster engine yet" in err
+    assert err.count("note: ") >= 2
+
+
+def test_standard_input_is_read(place):
+    with Path("ts_ad.csv").open() as file:
+        done = process("predict", "-", "--model", "run", "--save_path", "out", stdin=file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (place / "out" / "stdin.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--pipeline", "ts_da", "--input", "x"], "'ts_da' is no pipeline. Did you mean ts_ad?"),
+        (["--pipelin", "ts_ad"], "--pipelin is no flag of oddwave. Did you mean --pipeline?"),
+        (["prdict", "x.csv"], "'prdict' is no command. Did you mean predict?"),
+        (["ts_ad.csv"], "type: oddwave predict ts_ad.csv"),
+        (
+            ["--pipeline", "ts_ad", "predict", "ts_ad.csv"],
+            "predict can't stand together with flags before it",
+        ),
+        ([*BARE, "ts_ad.csv", "train"], "train can't stand together with flags before it"),
+        (
+            ["predict", "ts_ad.csv", "--pipeline", "ts_ad"],
+            "--pipeline belongs to the command without a subcommand",
+        ),
+        (["predict", "ts_ad.csv", "--input=x"], "--input belongs to the command without a subcommand"),
+        (["models", "--serve"], "--serve belongs to the command without a subcommand"),
+        (["--serve", "--pipeline", "ts_ad", "--port", "80"], "--serve comes with a later version"),
+        (["--pipeline", "ts_ad", "--model", "run"], "There is nothing to read"),
+        ([*BARE, "none.csv"], "There is no file 'none.csv'"),
+        ([*BARE, "ts_ad.csv", "--model", "DLiner_ad"], "There is no detector 'DLiner_ad'"),
+        ([*BARE, "ts_ad.csv", "--device", "foo"], "The device 'foo' isn't known"),
+        ([*BARE, "ts_ad.csv", "--device", "gpu:99"], "onnxruntime-gpu"),
+        ([*BARE, "ts_ad.csv", "--device", "npu:0"], "onnxruntime-cann"),
+        ([*BARE, "ts_ad.csv", "--max_gap", "x"], "argument --max_gap: 'x' is no whole number"),
+        ([*BARE, "ts_ad.csv", "--max_gap", "-1"], "the command line: max_gap is -1"),
+        ([*BARE, "ts_ad.csv", "--threshold", "nan"], "threshold is nan"),
+        ([*BARE, "ts_ad.csv", "--scoring", "casual"], "Did you mean causal?"),
+        ([*BARE, "ts_ad.csv", "--format", "json"], "Add --save_path DIR"),
+        ([*BARE, "ts_ad.csv", "--save_path", "o", "--format", "cvs"], "Did you mean csv?"),
+        ([*BARE, "ts_ad.csv", "--save_path", "ts_ad.csv"], "ts_ad.csv is an input itself"),
+        ([*BARE, "ts_ad.csv", "--save_path", "calm.csv/out"], "can't be written"),
+        ([*BARE, "ts_ad.csv", "--time_col", "timestmap"], "timestamp"),
+        (["--get_pipeline_config", "ts_da"], "Did you mean ts_ad?"),
+        (
+            ["--get_pipeline_config", "ts_ad", "--input", "x"],
+            "can't stand together with --get_pipeline_config",
+        ),
+        (["train"], "DATA"),
+        (["train", "calm.csv", "--model", "DLiner_ad"], "DLinear_ad"),
+    ],
+)
+def test_a_mistake_is_status_2_and_one_message(oddwave, words, expected):
+    status, out, err = oddwave(*words)
+    assert (status, out) == (2, "")
+    assert err.startswith("oddwave: ")
+    assert err.count("oddwave: ") == 1 + err.count("See: oddwave: ")
+    assert expected in err
+
+
+def test_the_command_alone_prints_help_and_is_status_2(oddwave):
+    status, out, err = oddwave()
+    assert (status, err) == (2, "")
+    assert out.startswith("usage: oddwave")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["train", "--help"], ["models", "--help"]])
+def test_every_help_shows_an_example(oddwave, words):
+    status, out, _ = oddwave(*words)
+    assert status == 0
+    assert "\n  oddwave " in out.partition("example")[2]
+
+
+def test_version_and_models(oddwave):
+    assert oddwave("--version")[:2] == (0, "oddwave 0.1.0\n")
+    status, out, _ = oddwave("models")
+    assert status == 0
+    assert out.splitlines()[0].split() == ["name", "size", "channels", "window"]
+
+
+def test_train_then_predict_with_what_was_trained(oddwave, place):
+    small.write("normal.csv", 1500)
+    status, out, err = oddwave("train", "normal.csv", "--model", "ZScore_ad", "--out", "runs/pump")
+    assert (status, err) == (0, "")
+    assert "runs/pump" in out
+    assert oddwave("predict", "ts_ad.csv", "--model", "runs/pump", "--quiet", "--fail-on-anomaly")[0] == 3
+
+
+def test_a_fault_of_ours_is_status_70_and_says_how_to_report_it(oddwave, monkeypatch):
+    monkeypatch.setitem(cli_predict.WRITERS, "csv", None)
+    status, _, err = oddwave(*BARE, "ts_ad.csv", "--save_path", "out")
+    assert status == 70
+    assert err.startswith("oddwave: a fault of ours, sorry: TypeError")
+    assert "report" in err
+    monkeypatch.setenv("ODDWAVE_DEBUG", "1")
+    assert cli.main([*BARE, "ts_ad.csv", "--save_path", "out"]) == 70
+
+
+def test_debug_shows_where_a_fault_happened(place, capsys, monkeypatch):
+    monkeypatch.setitem(cli_predict.WRITERS, "csv", None)
+    monkeypatch.setenv("ODDWAVE_DEBUG", "1")
+    assert cli.main([*BARE, "ts_ad.csv", "--save_path", "out"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error(place):
+    command = f"{sys.executable} -m oddwave predict ts_ad.csv calm.csv --model run --save_path out"
+    script = f"{command} 2>err | true; test ${{PIPESTATUS[0]}} = 0"
+    done = subprocess.run(["bash", "-c", script], timeout=60)
+    assert done.returncode == 0
+    assert (place / "err").read_text() == ""
+    assert small.names_in(place / "out") == ["calm.csv", "ts_ad.csv"]
+
+
+def test_full_standard_output_is_one_message(place):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "oddwave", "predict", "ts_ad.csv", "--model", "run"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "oddwave: Standard output can't be written: No space left on device.\n"
+
+
+def test_a_name_that_the_terminal_cant_show_is_no_error(place):
+    small.write("时间.csv")
+    done = process("predict", "时间.csv", "--model", "run", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def once_read(name, running):
+    """Open a pipe for writing as soon as the process has opened it for reading."""
+    for _ in range(1500):
+        try:
+            return os.open(name, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:  # no reader yet
+            if error.errno != errno.ENXIO:
+                raise
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.02)
+    running.kill()
+    raise AssertionError("the pipe was never opened")
+
+
+def test_ctrl_c_is_status_130_and_leaves_nothing_partial(place):
+    os.mkfifo("slow.csv")
+    command = [sys.executable, "-m", "oddwave", "predict", "slow.csv", "--model", "run", "--save_path", "out"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with os.fdopen(once_read("slow.csv", running), "w") as pipe:  # it is at work then
+        pipe.write("timestamp,flow,heat,noise\n")
+        pipe.flush()
+        time.sleep(0.3)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert err.startswith("oddwave: interrupted")
+    assert not (place / "out").exists()
+
+
+def test_a_large_file_goes_straight_to_disk_with_the_same_result(oddwave, place, monkeypatch):
+    small.write("long.csv", 5000, fault=4000)
+    in_memory = oddwave("predict", "long.csv", "--model", "run", "--save_path", "memory/")
+    monkeypatch.setattr(cli_predict, "STREAMED", 1000)
+    straight = oddwave("predict", "long.csv", "--model", "run", "--save_path", "straight/")
+    assert straight == in_memory
+    assert (place / "straight/long.csv").read_bytes() == (place / "memory/long.csv").read_bytes()
+
+
+def test_a_large_unsorted_file_is_sorted_in_memory_up_to_a_limit(oddwave, place, monkeypatch):
+    lines = small.write("long.csv", 500).read_text().splitlines()
+    (place / "long.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
+    expected = oddwave("predict", "long.csv", "--model", "run", "--save_path", "memory/")
+    monkeypatch.setattr(cli_predict, "STREAMED", 1000)
+    assert oddwave("predict", "long.csv", "--model", "run", "--save_path", "straight/") == expected
+    assert (place / "straight/long.csv").read_bytes() == (place / "memory/long.csv").read_bytes()
+    monkeypatch.setattr(cli_predict, "IN_MEMORY", 1000)
+    status, _, err = oddwave("predict", "long.csv", "--model", "run", "--save_path", "refused/")
+    assert status == 2
+    assert "isn't sorted in memory" in err
+    assert not list(place.glob("refused/*"))
+
+
+def test_the_cold_command_loads_only_what_it_needs(place):
+    code = f"import sys; from oddwave.cli import main; main({[*BARE, 'ts_ad.csv']!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_help_loads_no_numbers(place):
+    code = "import sys; from oddwave.cli import main; main([]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "onnxruntime", "msgspec"} & set(done.stdout.splitlines()[-1].split())

@@ -1,0 +1,250 @@
+"""The tutorial's API on a real, small detector."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import small
+
+import oddwave
+from oddwave import create_model, create_pipeline, detect, load
+from oddwave.clean import UnsortedError
+from oddwave.errors import ConfigError, DeviceError, InputError
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(small.detector(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture
+def pipeline(model):
+    return create_pipeline(pipeline="ts_ad", model=model)
+
+
+def scores(results):
+    return [result.score.tolist() for result in results]
+
+
+def test_the_tutorials_snippet_works(pipeline, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small.write("ts_ad.csv", 96, 220226, fault=60)
+    output = pipeline.predict("ts_ad.csv")
+    for res in output:
+        res.print()
+        res.save_to_csv("./output/")
+    out = capsys.readouterr().out
+    assert out.startswith("{'input_path': 'ts_ad.csv', 'anomaly':            label\ntimestamp")
+    assert "[96 rows x 1 columns]}\n" in out
+    assert " anomalous rows of 96 (threshold " in out
+    lines = (tmp_path / "output" / "ts_ad.csv").read_text().splitlines()
+    assert lines[0] == "timestamp,label,score"
+    assert len(lines) == 97
+
+
+def test_predict_is_a_generator_that_reads_one_input_at_a_time(pipeline, tmp_path):
+    first, second = small.write(tmp_path / "a.csv"), small.write(tmp_path / "b.csv")
+    output = pipeline.predict([str(first), str(second)])
+    assert inspect.isgenerator(output)
+    next(output)
+    second.unlink()
+    with pytest.raises(InputError, match=r"b\.csv"):
+        next(output)
+
+
+def test_every_kind_of_input_gives_the_same_scores(pipeline, tmp_path):
+    path = small.write(tmp_path / "a.csv", fault=40)
+    frame = pd.read_csv(path)
+    table = pl.read_csv(path)
+    frame.to_parquet(tmp_path / "a.parquet")
+    expected = scores(pipeline.predict(str(path)))
+    assert len(expected) == 1
+    inputs = [
+        path,
+        frame,
+        table,
+        table.to_arrow(),
+        {"ts": frame},
+        {"ts": str(path)},
+        [path],
+        tmp_path / "a.parquet",
+    ]
+    for data in inputs:
+        assert scores(pipeline.predict(data)) == expected, type(data)
+    values = frame[small.CHANNELS].to_numpy()
+    assert scores(pipeline.predict(values)) == expected
+    assert scores(pipeline.predict([values, values])) == expected * 2
+    assert len(scores(pipeline.predict(tmp_path))) == 2
+    assert len(scores(pipeline.predict(f"{tmp_path}/*.csv"))) == 1
+
+
+def test_inputs_of_one_name_are_saved_in_files_of_their_own(pipeline, tmp_path):
+    values = small.rows(50)
+    for result in pipeline.predict([values, values]):
+        result.save_to_csv(tmp_path / "out")
+    assert small.names_in(tmp_path / "out") == ["result.csv", "result_2.csv"]
+
+
+def test_saving_over_a_later_input_is_refused(pipeline, tmp_path):
+    later = small.write(tmp_path / "a.csv")
+    pd.read_csv(later).to_parquet(tmp_path / "z.parquet")
+    (tmp_path / "z.parquet").rename(tmp_path / "A.parquet")
+    before = later.read_bytes()
+    for result in pipeline.predict([tmp_path / "A.parquet", later]):
+        with pytest.raises(oddwave.OutputError, match=r"a\.csv is an input itself"):
+            result.save_to_csv(tmp_path / "a.csv")
+    assert later.read_bytes() == before
+
+
+def test_a_group_column_gives_a_result_a_group(pipeline, tmp_path):
+    frame = pd.concat([pd.DataFrame(small.rows(40, i), columns=small.CHANNELS).assign(host=f"h/{i}") for i in range(3)])
+    results = list(pipeline.predict(frame, group_col="host"))
+    assert [result["group"] for result in results] == ["h/0", "h/1", "h/2"]
+    assert [len(result.label) for result in results] == [40, 40, 40]
+    for result in results:
+        result.save_to_csv(tmp_path)
+    assert small.names_in(tmp_path) == ["result_h_0.csv", "result_h_1.csv", "result_h_2.csv"]
+
+
+def test_batch_size_is_taken_and_changes_nothing(pipeline, tmp_path):
+    path = small.write(tmp_path / "a.csv")
+    assert scores(pipeline.predict(path, batch_size=1)) == scores(pipeline.predict(path, batch_size=64))
+
+
+def test_settings_of_a_call_win_over_those_of_the_pipeline(model, tmp_path):
+    path = small.write(tmp_path / "a.csv", fault=40)
+    pipeline = create_pipeline("ts_ad", model=model, threshold=1e6)
+    assert next(pipeline.predict(path)).events == []
+    assert next(pipeline.predict(path, threshold=0.5)).threshold == 0.5
+    assert next(pipeline.predict(path)).threshold == 1e6
+    contribution = next(pipeline.predict(path, contributions=True)).contribution
+    assert contribution.shape == (96, 3)
+
+
+def test_an_unknown_setting_is_named_at_once_with_the_nearest(pipeline, model):
+    with pytest.raises(ConfigError, match=r"predict: treshold is no setting\. Did you mean threshold"):
+        pipeline.predict("x.csv", treshold=2)
+    with pytest.raises(ConfigError, match="create_pipeline: treshold"):
+        create_pipeline("ts_ad", model=model, treshold=2)
+    with pytest.raises(ConfigError, match="device is fixed when the pipeline is made"):
+        pipeline.predict("x.csv", device="cpu")
+
+
+def test_an_unknown_pipeline_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"'ts_da' is no pipeline\. Did you mean ts_ad"):
+        create_pipeline("ts_da")
+
+
+def test_a_pipeline_file_names_model_and_input_and_arguments_win(model, tmp_path):
+    path = small.write(tmp_path / "a.csv")
+    text = f"Global:\n  input: {path}\nPipeline:\n  model: {model}\n  threshold: 5\n  use_hpip: true\n"
+    (tmp_path / "my.yaml").write_text(text)
+    pipeline = create_pipeline(tmp_path / "my.yaml")
+    (result,) = pipeline.predict()
+    assert (result.threshold, len(result.label)) == (5, 96)
+    assert any("no faster engine" in note for note in result.notes)
+    pipeline = create_pipeline(str(tmp_path / "my.yaml"), use_hpip=False, threshold=6)
+    (result,) = pipeline.predict()
+    assert result.threshold == 6
+    assert result.notes == ()
+
+
+def test_nothing_to_read_says_so(pipeline):
+    with pytest.raises(InputError, match="No input was given"):
+        pipeline.predict()
+
+
+def test_a_model_is_used_as_a_pipeline_is(model, tmp_path):
+    path = small.write(tmp_path / "a.csv")
+    (result,) = create_model(model).predict(str(path), batch_size=1)
+    assert result.score.tolist() == detect(path, model=model).score.tolist()
+    assert load(model).detect_series(result.series).score.tolist() == result.score.tolist()
+
+
+def test_detect_takes_exactly_one_series(model):
+    values = small.rows(40)
+    assert len(detect(values, model).label) == 40
+    with pytest.raises(InputError, match="one series"):
+        detect([values, values], model)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("foo", "The device 'foo' isn't known"),
+        ("", "The device '' isn't known"),
+        ("cpu:0", "cpu takes no number"),
+        ("gpu:", "after gpu: come numbers"),
+        ("gpu:x", "after gpu: come numbers"),
+        ("gpu:-1", "after gpu: come numbers"),
+        ("gpu:0,0", "names a number twice"),
+        ("gpu:0,1", "only one at a time works yet"),
+        ("GPU:0", "Did you mean|isn't known"),
+        ("gpu:99", "onnxruntime-gpu"),
+        ("npu:0", "onnxruntime-cann"),
+        ("xpu:0", "xpu"),
+    ],
+)
+def test_a_device_that_cant_be_had_is_refused_with_what_to_do(model, device, expected):
+    with pytest.raises(DeviceError, match=expected):
+        create_pipeline("ts_ad", model=model, device=device)
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_cpu_and_auto_work(model, device):
+    assert create_pipeline("ts_ad", model=model, device=device).detector
+
+
+def test_straight_to_disk_gives_the_same_file_as_in_memory(pipeline, tmp_path):
+    values = small.rows(3000, fault=2000)
+    values[500:520] = np.nan
+    values[1500, 1] = values[2500, 1] = np.nan
+    path = small.write(tmp_path / "a.csv", values=values)
+    summary = pipeline.write_csv(path, tmp_path / "straight.csv", chunk_rows=700)
+    (result,) = pipeline.predict(path)
+    result.save_to_csv(tmp_path / "memory.csv")
+    assert (tmp_path / "straight.csv").read_bytes() == (tmp_path / "memory.csv").read_bytes()
+    assert b"missing values for longer than max_gap" in (tmp_path / "memory.csv").read_bytes()
+    assert summary == result.summary()
+
+
+def test_straight_to_disk_refuses_unsorted_rows_and_leaves_nothing(pipeline, tmp_path):
+    path = small.write(tmp_path / "a.csv", 3000)
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *lines[::-1]]))
+    with pytest.raises(UnsortedError):
+        pipeline.write_csv(path, tmp_path / "straight.csv", chunk_rows=700)
+    assert small.names_in(tmp_path) == ["a.csv"]
+
+
+def test_straight_to_disk_never_overwrites_its_input(pipeline, tmp_path):
+    path = small.write(tmp_path / "a.csv")
+    before = path.read_bytes()
+    with pytest.raises(oddwave.OutputError, match="is an input itself"):
+        pipeline.write_csv(path, path)
+    assert path.read_bytes() == before
+
+
+def test_the_public_names_are_those_exported_and_stay_when_submodules_are_imported():
+    code = """
+import oddwave
+from oddwave.train import names
+assert callable(oddwave.train), oddwave.train
+from oddwave import train
+assert train is oddwave.train
+names = {}
+exec('from oddwave import *', names)
+assert set(oddwave.__all__) <= set(names) and set(oddwave.__all__) <= set(dir(oddwave))
+try:
+    oddwave.nothing
+except AttributeError as error:
+    assert "'oddwave' has no attribute 'nothing'" in str(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

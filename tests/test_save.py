@@ -1,0 +1,293 @@
+"""Saving: what the files hold, where they go, and that nothing is ever lost or half written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import stat
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import small
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from oddwave import save
+from oddwave.errors import OutputError
+from oddwave.result import REASONS, Result, Scored
+from oddwave.save import CsvWriter, Names, stem, target
+from oddwave.series import Series
+
+DECIMALS = st.floats(allow_nan=True, allow_infinity=False)
+TEXTS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12)
+
+
+def rows_of(index, score, reason=None):
+    score = np.asarray(score, dtype=np.float64)
+    label = np.where(np.isnan(score), -1, score > 1).astype(np.int8)
+    reason = np.where(np.isnan(score), 1, 0) if reason is None else np.asarray(reason)
+    return Scored(np.asarray(index), score, label, reason.astype(np.uint8))
+
+
+def result_of(index, score, source="in.csv", group=None, name="timestamp", **more):
+    rows = rows_of(index, score)
+    values = np.zeros((len(rows), 1))
+    series = Series(values, ("a",), np.arange(len(rows)), "number", rows.index, name, str(source), group)
+    return Result(series, rows.score, rows.label, rows.reason, [], 1.0, "M", "full", **more)
+
+
+def slow_twin(rows, name):
+    """The same file from the definition, with the csv module and Python's own shortest repr."""
+    out = [[name, "label", "score"]]
+    has_reasons = bool(rows.reason.any())
+    if has_reasons:
+        out[0].append("reason")
+    for time, score, label, reason in zip(rows.index.tolist(), rows.score, rows.label, rows.reason, strict=True):
+        line = [str(time), "" if label < 0 else str(label), "" if np.isnan(score) else repr(float(score))]
+        out.append([*line, REASONS[reason]] if has_reasons else line)
+    return out
+
+
+def parsed(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def same(lines, twin):
+    assert len(lines) == len(twin)
+    for line, other in zip(lines, twin, strict=True):
+        assert line[:2] == other[:2]
+        assert line[3:] == other[3:]
+        assert line[2] == other[2] or float(line[2]) == float(other[2])
+
+
+def test_a_csv_has_time_label_and_score_of_every_row(tmp_path):
+    path = result_of([220226, 220227], [0.5, 2.25]).save_to_csv(tmp_path / "out.csv")
+    assert path == tmp_path / "out.csv"
+    assert path.read_text() == "timestamp,label,score\n220226,0,0.5\n220227,1,2.25\n"
+
+
+def test_rows_without_a_score_have_empty_cells_and_a_reason(tmp_path):
+    path = result_of([1, 2], [float("nan"), 2.25]).save_to_csv(tmp_path / "out.csv")
+    assert path.read_text() == ("timestamp,label,score,reason\n1,,,missing values for longer than max_gap\n2,1,2.25,\n")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), name=TEXTS)
+def test_the_writer_agrees_with_its_slow_twin(tmp_path, data, name):
+    score = data.draw(st.lists(DECIMALS, max_size=30))
+    index = data.draw(st.sampled_from([TEXTS, st.integers(-(2**62), 2**62)]))
+    index = data.draw(st.lists(index, min_size=len(score), max_size=len(score)))
+    rows = rows_of(np.array(index, dtype=object) if index and isinstance(index[0], str) else index, score)
+    with CsvWriter(tmp_path / "out.csv", name) as writer:
+        writer.append(rows)
+    same(parsed(tmp_path / "out.csv"), slow_twin(rows, name))
+
+
+def test_polars_reads_back_the_same_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    score = rng.gamma(1, 1, 5000) * 10.0 ** rng.integers(-12, 12, 5000)
+    path = result_of(np.arange(5000) * 0.1, score).save_to_csv(tmp_path / "out.csv")
+    frame = pl.read_csv(path)
+    np.testing.assert_array_equal(frame["score"].to_numpy(), score)
+    np.testing.assert_array_equal(frame["timestamp"].to_numpy(), np.arange(5000) * 0.1)
+
+
+@given(
+    st.lists(st.sampled_from([float("nan"), 0.5, 1.5]), min_size=1, max_size=60),
+    st.integers(1, 20),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_written_in_pieces_give_the_same_bytes(tmp_path, score, size):
+    rows = rows_of([f"2024-01-01 00:00:{i:02}" for i in range(len(score))], score)
+    with CsvWriter(tmp_path / "whole.csv", "t") as writer:
+        writer.append(rows)
+    with CsvWriter(tmp_path / "pieces.csv", "t") as writer:
+        for i in range(0, len(score), size):
+            cut = slice(i, i + size)
+            writer.append(Scored(rows.index[cut], rows.score[cut], rows.label[cut], rows.reason[cut]))
+    assert (tmp_path / "pieces.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert small.names_in(tmp_path) == ["pieces.csv", "whole.csv"]
+
+
+def test_json_holds_everything_and_null_for_what_is_missing(tmp_path):
+    result = result_of([1, 2], [float("nan"), 2.25], notes=("one note",), contribution=np.array([[np.nan], [2.25]]))
+    path = result.save_to_json(f"{tmp_path}/")
+    assert path == tmp_path / "in.json"
+    assert json.loads(path.read_text()) == {
+        "input_path": "in.csv",
+        "model": "M",
+        "scoring": "full",
+        "threshold": 1.0,
+        "time_name": "timestamp",
+        "rows": {
+            "time": [1, 2],
+            "label": [None, 1],
+            "score": [None, 2.25],
+            "reason": ["missing values for longer than max_gap", None],
+            "contribution": {"a": [None, 2.25]},
+        },
+        "events": [],
+        "notes": ["one note"],
+    }
+    assert "NaN" not in path.read_text()
+
+
+def test_a_path_is_a_folder_if_it_exists_or_ends_in_a_separator_or_has_no_suffix(tmp_path):
+    (tmp_path / "old.dir").mkdir()
+    assert target(tmp_path / "old.dir", ".csv", "x") == tmp_path / "old.dir" / "x.csv"
+    assert target(f"{tmp_path}/new.dir/", ".csv", "x") == tmp_path / "new.dir" / "x.csv"
+    assert target(tmp_path / "new", ".csv", "x") == tmp_path / "new" / "x.csv"
+    assert target(tmp_path / "v1.5", ".csv", "x") == tmp_path / "v1.5" / "x.csv"
+    assert target(tmp_path / "new.txt", ".csv", "x") == tmp_path / "new.txt"
+    with pytest.raises(OutputError, match="empty"):
+        target("", ".csv", "x")
+
+
+def test_missing_folders_are_made(tmp_path):
+    assert result_of([1], [0.5]).save_to_csv(tmp_path / "a" / "b" / "c").is_file()
+
+
+def test_files_are_called_after_the_input():
+    assert stem("data/ts_ad.CSV") == "ts_ad"
+    assert stem("data/ts_ad.csv.gz") == "ts_ad"
+    assert stem("https://host/a/ts%20ad.csv?x=/b.csv#c") == "ts_ad"
+    assert stem("DataFrame") == "result"
+    assert stem("-") == "stdin"
+
+
+@pytest.mark.parametrize(
+    "group", ["../../etc/passwd", "a/b", "a\\b", "..", ".", "", "a\x00b", "\n", "x" * 500, "\U0001f4a9" * 300]
+)
+def test_a_group_never_leads_out_of_the_folder(tmp_path, group):
+    result = result_of([1], [0.5], source="x.csv", group=group)
+    path = result.save_to_csv(f"{tmp_path}/out/")
+    assert path.parent == tmp_path / "out"
+    assert small.names_in(tmp_path / "out") == [path.name]
+    assert path.suffix == ".csv"
+
+
+def test_two_inputs_of_one_name_get_two_names():
+    names = Names()
+    assert [names.new(source) for source in ["a/x.csv", "b/x.csv", "b/X.csv", "x_2.csv"]] == [
+        "x",
+        "x_2",
+        "X_3",
+        "x_2_2",
+    ]
+
+
+def test_an_existing_output_is_replaced_whole(tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    result_of([1], [0.5]).save_to_csv(path)
+    assert path.read_text().startswith("timestamp,")
+    assert small.names_in(tmp_path) == ["out.csv"]
+
+
+def test_a_link_is_followed_and_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "out.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real" / "out.csv")
+    result_of([1], [0.5]).save_to_csv(tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real" / "out.csv").read_text().startswith("timestamp,")
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_an_input_is_never_overwritten(tmp_path, form):
+    source = tmp_path / f"in.{form}"
+    source.write_text("precious")
+    (tmp_path / f"link.{form}").symlink_to(source)
+    os.link(source, tmp_path / f"hard.{form}")
+    result = result_of([1], [0.5], source=source)
+    write = getattr(result, f"save_to_{form}")
+    for path in [source, f"{tmp_path}/", tmp_path / f"link.{form}", tmp_path / f"hard.{form}"]:
+        with pytest.raises(OutputError, match=f"in.{form}"):
+            write(path)
+    assert source.read_text() == "precious"
+
+
+def test_another_input_of_the_same_call_is_never_overwritten(tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("precious")
+    result = result_of([1], [0.5], source=tmp_path / "other.parquet", inputs=frozenset([os.path.realpath(other)]))
+    with pytest.raises(OutputError, match=r"other\.csv is an input itself"):
+        result.save_to_csv(tmp_path)
+    assert other.read_text() == "precious"
+
+
+def test_a_device_or_a_pipe_is_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(OutputError, match="not an ordinary file"):
+        result_of([1], [0.5]).save_to_csv(tmp_path / "pipe.csv")
+    assert stat.S_ISFIFO((tmp_path / "pipe.csv").stat().st_mode)
+
+
+def test_a_folder_under_a_file_says_what_is_wrong(tmp_path):
+    (tmp_path / "file.txt").write_text("x")
+    with pytest.raises(OutputError, match=r"out\.csv can't be written: "):
+        result_of([1], [0.5]).save_to_csv(tmp_path / "file.txt" / "out.csv")
+
+
+def test_a_read_only_folder_says_what_is_wrong(tmp_path):
+    folder = Path("/proc/self") if os.geteuid() == 0 else tmp_path / "locked"  # root may write where others mayn't
+    if os.geteuid():
+        folder.mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="can't be written: "):
+        result_of([1], [0.5]).save_to_csv(folder / "out.csv")
+
+
+def test_a_full_disk_leaves_nothing_behind_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"out\.csv can't be written"):
+            result_of(np.arange(50_000), np.full(50_000, 0.123456)).save_to_csv(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_text() == "old"
+    assert small.names_in(tmp_path) == ["out.csv"]
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
+def test_what_breaks_off_leaves_nothing_behind(tmp_path, fault):
+    with pytest.raises(fault), CsvWriter(tmp_path / "out.csv", "t") as writer:  # noqa: PT012
+        writer.append(rows_of([1, 2], [0.5, 0.6]))
+        writer.append(rows_of([3], [float("nan")]))
+        raise fault
+    assert small.names_in(tmp_path) == []
+
+
+def test_a_row_that_breaks_off_while_the_reasons_are_added_leaves_nothing_behind(tmp_path):
+    with pytest.raises(OutputError), CsvWriter(tmp_path / "out.csv", "t") as writer:  # noqa: PT012
+        writer.append(rows_of([1, 2], [0.5, 0.6]))
+        (tmp_path / f"{writer.atomic.draft.name}2").mkdir()
+        writer.append(rows_of([3], [float("nan")]))
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_times_with_commas_and_quotes_are_quoted(tmp_path):
+    with CsvWriter(tmp_path / "out.csv", 'a "time", local') as writer:
+        writer.append(rows_of(np.array(["1,5", 'x"y', "plain"], dtype=object), [0.5, 0.5, 0.5]))
+    assert parsed(tmp_path / "out.csv") == [
+        ['a "time", local', "label", "score"],
+        ["1,5", "0", "0.5"],
+        ['x"y', "0", "0.5"],
+        ["plain", "0", "0.5"],
+    ]
+
+
+def test_writers_of_the_next_version_are_not_there_yet():
+    result = result_of([1], [0.5])
+    assert not any(hasattr(result, f"save_to_{form}") for form in ("xlsx", "html", "png"))
+    assert {name for name in dir(save) if name.startswith("to_")} == {"to_csv", "to_json"}
