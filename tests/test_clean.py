@@ -50,7 +50,7 @@ def test_a_missing_cell_takes_its_channels_last_value():
     stretches, _, reason, notes = cleaned(range(4), [[1, 5], [nan, 6], [3, nan], [4, 8]])
     assert stretches == [[[1, 5], [1, 6], [3, 6], [4, 8]]]
     assert reason == [SCORED] * 4
-    assert notes == ["2 missing values were filled with the channel's last value."]
+    assert notes == ["Missing values filled with the channel's last one: 2."]
 
 
 def test_a_value_lasts_for_max_gap_rows_and_no_longer():
@@ -93,7 +93,7 @@ def test_missing_rows_up_to_max_gap_are_inserted_and_filled():
     stretches, position, _, notes = cleaned([0, 1, 5, 6], [1, 2, 5, 6], max_gap=3)
     assert flat(stretches) == [[1, 2, 2, 2, 2, 5, 6]]
     assert position == [0, 1, 5, 6]
-    assert notes == ["3 missing rows were filled with the last values."]
+    assert notes == ["Missing rows filled with the last values: 3."]
 
 
 def test_after_more_missing_rows_a_new_stretch_starts():
@@ -101,7 +101,7 @@ def test_after_more_missing_rows_a_new_stretch_starts():
     assert flat(stretches) == [[1, 2], [6, 7]]
     assert position == [0, 1, 2, 3]
     assert reason == [SCORED] * 4
-    assert notes == ["1 gaps are longer than the 3 rows that are filled: scoring starts anew after each."]
+    assert notes == ["Gaps longer than the 3 rows that are filled: 1. Scoring starts anew after each."]
 
 
 def test_no_value_survives_a_long_gap():
@@ -136,7 +136,7 @@ def test_a_repeated_time_carries_the_place_of_its_first_row():
     assert flat(stretches) == [[1, 2, 3]]
     assert position == [0, 1, 1, 1, 2]
     assert reason == [SCORED] * 5
-    assert notes == ["2 rows repeat a time: they carry the label and score of the first row of that time."]
+    assert notes == ["Rows that repeat a time: 2. They carry the label and score of the first row of that time."]
 
 
 def test_a_repeat_of_an_unusable_row_is_unusable():

@@ -108,13 +108,13 @@ class Cleaner:
     def notes(self) -> list[str]:
         """Say what was filled or left out so far."""
         texts = {
-            "cells": "{} missing values were filled with the channel's last value",
-            "rows": "{} missing rows were filled with the last values",
-            "breaks": "{} gaps are longer than the {} rows that are filled: scoring starts anew after each",
-            "repeats": "{} rows repeat a time: they carry the label and score of the first row of that time",
+            "cells": "Missing values filled with the channel's last one: {}.",
+            "rows": "Missing rows filled with the last values: {}.",
+            "breaks": "Gaps longer than the {1} rows that are filled: {0}. Scoring starts anew after each.",
+            "repeats": "Rows that repeat a time: {}. They carry the label and score of the first row of that time.",
         }
         found = {key: self.counts[key] for key in texts}  # in this order, whichever came first
-        return [texts[key].format(f"{n:,}", self.max_gap) + "." for key, n in found.items() if n]
+        return [texts[key].format(f"{n:,}", self.max_gap) for key, n in found.items() if n]
 
     def _gaps(self, ticks: Ticks) -> NDArray[np.int64] | None:
         """Count the steps from each row to the one before it; 0 for a repeated time. None: all are neighbours."""

@@ -18,6 +18,8 @@ DONE, MISTAKE, ANOMALIES, FAULT, INTERRUPTED = 0, 2, 3, 70, 130
 
 def run() -> NoReturn:
     """Run the command line and end the process."""
+    # numpy would start a thread for each processor, which takes longer than the little linear algebra done here
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main(sys.argv[1:]))
 
 
@@ -126,7 +128,7 @@ def _train(flags: Namespace) -> int:
 
     left_out = {"data", "model", "out", "quiet"}
     settings = {name: value for name, value in vars(flags).items() if name not in left_out and value is not None}
-    train(
+    detector = train(
         flags.data,
         model=flags.model,
         out=flags.out,
@@ -134,6 +136,8 @@ def _train(flags: Namespace) -> int:
         **settings,
     )
     if not flags.quiet:
+        for note in detector.notes:
+            print(f"note: {note}", file=sys.stderr)
         print(f"The detector is saved in {flags.out}\nUse it with: oddwave predict DATA --model {flags.out}")
     return DONE
 

@@ -78,6 +78,7 @@ class Detector:
         self.data = data
         self._runtime = Runtime(data, source, device)
         self.device = self._runtime.device
+        self.notes: tuple[str, ...] = ()  # of the training that made it
         self._piece = max(_PIECE_CELLS // len(self.metadata.channels), 2 * self.metadata.size)
         self._constants: dict[str, Constants] = {}
 

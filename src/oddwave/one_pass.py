@@ -137,10 +137,12 @@ class Pass:
         score = np.full(len(position), np.nan)
         is_placed = position != NOWHERE
         score[is_placed] = self.scores.data[position[is_placed] - self.scores.first]
-        is_null = np.isnan(score)
-        label = np.where(is_null, -1, score > self.threshold).astype(np.int8)
-        why = SHORT_STRETCH if self.settings.scoring == "full" else WARMING_UP
-        reason = np.where(is_null & is_placed, why, reason).astype(np.uint8)
+        label = (score > self.threshold).astype(np.int8)
+        null = np.flatnonzero(np.isnan(score))
+        if len(null):
+            label[null] = -1
+            reason = reason.copy()
+            reason[null[is_placed[null]]] = SHORT_STRETCH if self.settings.scoring == "full" else WARMING_UP
         self.events.push(series.index, series.ticks, score, label, self._gather(position[label == 1]))
         asked = self._gather(position) if self.settings.contributions else np.zeros((0, 0))
         return Scored(series.index, score, label, reason), asked

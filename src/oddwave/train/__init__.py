@@ -109,12 +109,14 @@ def train(
         _need_torch(model)
     training, options = _split_settings(settings)
     series = _read(data, training)
-    stretches, step = _stretches(series, training)
+    stretches, step, notes = _stretches(series, training)
     fit, stop, hold = split(stretches, (FIT, STOP, HOLD))
     learned = [*fit, *stop]
     center, scale = scaling(learned)
     fitter = _fit_neural if model in NEURAL else _fit_classical
     size, stride, build, facts = fitter(model, training, options, fit, stop, (center, scale), progress)
+    if (training.stride or stride) > size:
+        raise ConfigError(f"stride is {training.stride}, but a window has {size} rows. Give at most {size}.")
     channels = len(series.channels)
     usual = _usual_error(build(np.ones(channels)), hold, size)
     graph = build(usual)
@@ -130,9 +132,11 @@ def train(
     )  # fmt: skip
     runtime = Runtime(graph, model)
     metadata = calibrate.calibrate(metadata, runtime.errors, learned, hold, training.rate, batch(size))
+    detector = Detector(detector_file.encode(graph, metadata), source=str(out or model))
+    detector.notes = (*series.notes, *notes)
     if out is not None:
         detector_file.save(Path(out) / FILE_NAME, graph, metadata)
-    return Detector(detector_file.encode(graph, metadata), source=str(out or model))
+    return detector
 
 
 def split(stretches: Sequence[Floats], shares: Sequence[float]) -> list[list[Floats]]:
@@ -186,19 +190,19 @@ def _read(data: Any, training: Training) -> Series:
     return found[0]
 
 
-def _stretches(series: Series, training: Training) -> tuple[list[Floats], float | None]:
-    """Return the gap-free stretches of the series in time order, and the step in seconds or units of its time."""
+def _stretches(series: Series, training: Training) -> tuple[list[Floats], float | None, list[str]]:
+    """Return the gap-free stretches of the series in time order, its step (seconds, or units of its time), and notes."""
     order = np.argsort(series.ticks, kind="stable")
     ticks, values = series.ticks[order], series.values[order]
     unit = TICKS_PER_S if series.kind == "datetime" else 1
     step = None if series.kind == "row" else clean.typical_step(ticks)
     if training.step_s is not None and series.kind != "row":
         step = training.step_s * unit
-    cleaned = Cleaner(series.source, values.shape[1], step, training.max_gap).push(ticks, values)
-    stretches = [values for values, _ in cleaned.stretches]
+    cleaner = Cleaner(series.source, values.shape[1], step, training.max_gap)
+    stretches = [values for values, _ in cleaner.push(ticks, values).stretches]
     if not stretches:
         raise TrainingError(f"{series.source} has no row in which each channel has a value. Leave empty channels out.")
-    return stretches, None if step is None else step / unit
+    return stretches, None if step is None else step / unit, cleaner.notes()
 
 
 def _fit_neural(

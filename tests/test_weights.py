@@ -1,0 +1,59 @@
+"""The shipped detectors: small, on one scenario, and as good as their cards say."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import oddwave
+from oddwave import metrics, read
+from oddwave.detector import shipped
+from oddwave.series import Columns
+
+LIMITS = {"AutoEncoder_ad": 52, "DLinear_ad": 112, "PCA_ad": 112, "ZScore_ad": 112}  # kB; the first two the tutorial's
+
+
+@pytest.fixture(params=sorted(LIMITS))
+def name(request):
+    return request.param
+
+
+def test_the_four_detectors_are_shipped_with_a_card_each(root):
+    weights = root / "src" / "oddwave" / "weights"
+    assert shipped() == sorted(LIMITS)
+    assert sorted(path.stem for path in weights.glob("*.md")) == sorted(LIMITS)
+    assert sum(path.stat().st_size for path in weights.iterdir()) < 3_000_000
+
+
+def test_a_detector_is_no_larger_than_the_tutorials(name, root):
+    assert (root / "src" / "oddwave" / "weights" / f"{name}.onnx").stat().st_size < LIMITS[name] * 1000
+
+
+def test_every_row_of_both_examples_gets_a_label(name, root):
+    detector = oddwave.load(name)
+    for file, count in (("ts_ad.csv", 96), ("server_metrics.csv.gz", 5386)):
+        result = detector.detect(root / "examples" / file)
+        assert len(result.label) == count
+        assert set(result.label.tolist()) == {0, 1}
+        assert not result.reason.any()
+
+
+def test_dlinear_marks_the_event_of_the_example_where_it_begins(root):
+    result = oddwave.detect(root / "examples" / "ts_ad.csv", model="DLinear_ad")
+    assert result.label.tolist() == [0] * 40 + [1] * 56
+
+
+def test_the_cards_figures_are_those_of_the_shipped_file(name, root):
+    path = root / "examples" / "server_metrics.csv.gz"
+    labels = next(iter(read.read(path, Columns(label_col="label")))).labels
+    result = oddwave.load(name).detect(path)
+    found = metrics.measure(labels, np.nan_to_num(result.score), result.threshold)
+    card = (root / "src" / "oddwave" / "weights" / f"{name}.md").read_text()
+    line = re.search(rf"\| \*\*{name}\*\*, `full` \| (.*) \|", card).group(1)
+    said = [float(cell.strip("% ")) for cell in line.split("|")]
+    keys = ("vus_pr", "auc_pr", "precision", "recall", "f1")
+    # the example's values are rounded to six digits
+    assert said[:5] == pytest.approx([found[key] for key in keys], abs=0.003)
+    assert "CC-BY-4.0" in card
