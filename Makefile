@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING := 1
 # weights and accuracy read data that isn't part of the project.
 $(if $(filter weights accuracy,$(MAKECMDGOALS)),$(if $(DATA),,$(error Say where the data is: make $(MAKECMDGOALS) DATA=folder)))
 
-.PHONY: help demo test check format docs coverage bench soak accuracy weights all clean
+.PHONY: help demo test check format docs coverage bench accuracy weights all clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -38,9 +38,6 @@ coverage: .venv/all.stamp  ## the tests, and which lines they miss
 
 bench: .venv/all.stamp  ## speed and memory, as a table
 	$(BIN)/python benchmarks/speed.py
-
-soak: .venv/all.stamp  ## ten minutes of work, watching memory
-	$(BIN)/python benchmarks/soak.py
 
 accuracy: .venv/all.stamp  ## accuracy beside the baselines: make accuracy DATA=folder
 	$(BIN)/python benchmarks/accuracy.py "$(DATA)"

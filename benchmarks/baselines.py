@@ -11,19 +11,11 @@ from oddwave.detector import Detector
 from oddwave.metadata import Metadata
 from oddwave.series import Floats
 
-Rows = Callable[[Floats], Floats]  # z of the scored channels (time, channel) -> a raw score a row
+Rows = Callable[[Floats], Floats]  # z of all channels (time, channel) -> errors of all channels, same shape
 
 
 def random(z: Floats) -> Floats:
-    return np.random.default_rng(0).random(len(z))
-
-
-def z_max(z: Floats) -> Floats:
-    return np.abs(z).max(axis=1)
-
-
-def z_mean(z: Floats) -> Floats:
-    return np.abs(z).mean(axis=1)
+    return np.random.default_rng(0).random(z.shape)
 
 
 def pca(fit: Floats) -> Rows:
@@ -31,7 +23,7 @@ def pca(fit: Floats) -> Rows:
     variances, directions = np.linalg.eigh(fit.T @ fit / len(fit))
     kept = np.cumsum(variances[::-1]) < 0.95 * variances.sum()
     basis = directions[:, ::-1][:, : int(kept.sum()) + 1]
-    return lambda z: np.square(z - z @ basis @ basis.T).mean(axis=1)
+    return lambda z: np.square(z - z @ basis @ basis.T)
 
 
 def raw_scores(
@@ -45,20 +37,20 @@ def raw_scores(
         By name: scores of the held-out rows end to end, and of the unseen rows; both smoothed as the detector's terms.
     """
     pick = np.flatnonzero(metadata.scored)
-    center, scale = np.array(metadata.center)[pick], np.array(metadata.scale)[pick]
-    blocks = [[(rows[:, pick] - center) / scale for rows in block] for block in (fit, hold, [unseen])]
-    baselines: dict[str, Rows] = {
-        "random": random,
-        "largest z-score of a channel": z_max,
-        "mean z-score": z_mean,
-        "PCA of single rows": pca(np.concatenate(blocks[0])),
+    center, scale = np.array(metadata.center), np.array(metadata.scale)
+    blocks = [[(rows - center) / scale for rows in block] for block in (fit, hold, [unseen])]
+    baselines: dict[str, tuple[Rows, Callable[..., Floats]]] = {
+        "random": (random, np.mean),
+        "largest z-score of a channel": (np.abs, np.max),
+        "mean z-score": (np.abs, np.mean),
+        "PCA of single rows": (pca(np.concatenate(blocks[0])), np.mean),
     }
     return {
-        name: (
-            np.concatenate([_smooth(metadata, rows(part)) for part in blocks[1]]),
-            _smooth(metadata, rows(blocks[2][0])),
+        name: tuple(
+            np.concatenate([_smooth(metadata, over(errors(part)[:, pick], axis=1)) for part in block])
+            for block in blocks[1:]
         )
-        for name, rows in baselines.items()
+        for name, (errors, over) in baselines.items()
     }
 
 

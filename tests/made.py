@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from oddwave import calibrate, detector_file, graph
+from oddwave import calibrate, detector_file, graph, protobuf
 from oddwave.detector import Detector
 from oddwave.metadata import Metadata, Time
 from oddwave.runtime import Runtime, batch
@@ -110,3 +110,8 @@ def handmade(size=8, stride=3, channels=2, scored=None, smoothing=4, rolling=7, 
     run = Runtime(model, "the test").errors
     metadata = calibrate.calibrate(metadata, run, [normal[:400]], [normal[400:]], 0.01, batch(size))
     return Detector(detector_file.encode(model, metadata), "handmade.onnx")
+
+
+def fixed32(field, value):
+    """Encode a 4-byte field of a protobuf message, such as a float."""
+    return protobuf.varint(field << 3 | protobuf.FIXED32) + value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import made
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -15,6 +16,7 @@ from oddwave.clean import NO_START, SHORT_STRETCH, WARMING_UP, UnsortedError
 from oddwave.config import Detection
 from oddwave.detector import Detector
 from oddwave.errors import ConfigError, InputError, TooShortError
+from oddwave.metadata import Time
 from oddwave.result import REASONS
 from oddwave.train import train
 
@@ -517,3 +519,23 @@ def test_detecting_twice_gives_the_same(detector, series):
     one, other = detector.detect_series(series), detector.detect_series(series)
     np.testing.assert_array_equal(one.score, other.score)
     assert one.events == other.events
+
+
+def test_causal_says_that_gaps_in_times_of_another_kind_were_not_looked_for():
+    detector = made.handmade()  # trained on rows without a time
+    ticks = np.arange(60) * 3_600_000_000
+    dates = made.series_of(made.rows(60, 2), ticks, "datetime")
+    (note,) = detector.detect_series(dates, Detection(scoring="causal")).notes
+    assert "Gaps in time were not looked for" in note
+    assert detector.detect_series(dates, Detection(scoring="causal", step_s=3600)).notes == ()
+    assert detector.detect_series(dates).notes == ()
+
+
+@pytest.mark.parametrize("scoring", ["full", "causal"])
+def test_rows_further_apart_than_in_training_are_said(scoring):
+    detector = made.handmade()
+    about = msgspec.structs.replace(detector.metadata, time=Time(name="t", kind="number", step=1.0))
+    detector.metadata = about
+    series = made.series_of(made.rows(60, 2), np.arange(60) * 60, "number")
+    notes = detector.detect_series(series, Detection(scoring=scoring, max_gap=100)).notes
+    assert "Rows are 60 apart, but the detector was trained on rows 1 apart" in notes[0]

@@ -21,6 +21,7 @@ SHARED = {"errors", "config", "metadata", "series"}
 STEPS = {"read", "clean", "window", "score", "threshold", "events", "runtime", "detector_file"}
 PARTS = {  # parts with a name of their own; that read/table.py belongs to read and cli_flags.py to cli is plain
     "graph": "detector_file",
+    "shapes": "detector_file",
     "protobuf": "detector_file",
 }
 ORDER = {"calibrate", "detector", "one_pass", "stretch"}  # these know the order of the steps

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 
+import made
 import pytest
 from hypothesis import given, strategies as st
 
 from oddwave import protobuf
-from oddwave.protobuf import WireError, block, fields, fixed32, number, packed, varint
+from oddwave.protobuf import WireError, block, fields, number, packed, varint
 
 numbers = st.integers(1, (1 << 29) - 1)
 
@@ -52,7 +53,7 @@ def test_packed_numbers_read_back(values):
 
 
 def test_fields_come_in_their_order_with_repeats():
-    data = number(3, 7) + block(1, b"a") + number(3, 8) + fixed32(2, struct.pack("<f", 1.5))
+    data = number(3, 7) + block(1, b"a") + number(3, 8) + made.fixed32(2, struct.pack("<f", 1.5))
     assert [found.number for found in fields(data)] == [3, 1, 3, 2]
     assert struct.unpack("<f", list(fields(data))[3].value) == (1.5,)
 

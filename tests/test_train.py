@@ -13,14 +13,13 @@ from made import rows
 
 import oddwave
 from oddwave.errors import ConfigError, InputError, TrainingError
-from oddwave.train import FIT, HOLD, STOP, split, train
+from oddwave.train import FIT, HOLD, STOP, names, neural, split, train
 
-CLASSICAL = ["PCA_ad", "ZScore_ad"]
-NEURAL = ["AutoEncoder_ad", "DLinear_ad"]
+NEURAL = neural()
 SMALL = {"epochs": 1, "epoch_windows": 256, "input_len": 16}
 
 
-@pytest.fixture(params=[*CLASSICAL, *NEURAL])
+@pytest.fixture(params=names())
 def model(request):
     if request.param in NEURAL and os.environ.get("CI") != "true":
         pytest.importorskip("torch")
@@ -137,6 +136,27 @@ def test_a_channel_without_any_value_is_left_aside_and_said_so():
     assert detector.metadata.channels == ["feature_0", "feature_2"]
     assert "feature_1" in detector.notes[0]
     assert "last one: 1." in detector.notes[-1]
+
+
+def test_rows_labelled_anomalous_are_not_learned_from(tmp_path):
+    import polars as pl
+
+    values = rows(1200)
+    values[300:400] += 30
+    table = pl.DataFrame({f"c{i}": column for i, column in enumerate(values.T)})
+    labels = np.zeros(1200, dtype=int)
+    labels[300:400] = 1
+    clean = train(table, model="PCA_ad")
+    told = train(table.with_columns(known=pl.Series(labels)), model="PCA_ad", label_col="known")
+    assert told.metadata.scale[0] < clean.metadata.scale[0] / 3
+    assert "Rows labelled anomalous and left out: 100." in told.notes
+
+
+def test_the_models_in_the_folder_are_found_without_importing_them():
+    pytest.importorskip("torch")
+    from oddwave.train import models
+
+    assert sorted(neural()) == models.names()
 
 
 def test_channels_that_are_never_there_together_are_refused():

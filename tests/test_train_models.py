@@ -114,7 +114,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(name: str) -> None:
 
 
 def test_a_value_out_of_bounds_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"epochs of DLinear_ad can't be '0': Expected `int` >= 1"):
+    with pytest.raises(ConfigError, match=r"DLinear_ad: epochs is '0', which can't be used: expected int >= 1"):
         models.plan("DLinear_ad", {"epochs": "0"})
 
 

@@ -122,19 +122,19 @@ class Cleaner:
             return None
         if isinstance(self._tick, float):
             ticks = ticks.astype(np.float64)  # the last piece's times had fractions
-        differences = np.empty_like(ticks)
-        np.subtract(ticks[1:], ticks[:-1], out=differences[1:])
-        differences[0] = 0 if self._tick is None else ticks[0] - self._tick
-        backwards = differences < 0
+        before = np.empty_like(ticks)
+        before[0], before[1:] = ticks[0] if self._tick is None else self._tick, ticks[:-1]
+        backwards = ticks < before
         if backwards.any():
             raise UnsortedError(self.source, self._row + int(np.argmax(backwards)) + 1)
         self._tick = ticks[-1].item()  # only now: a refused row leaves no trace
         if self.step is None:
             return None
+        differences = np.subtract(ticks, before, dtype=np.float64)  # whole numbers could overflow
         gaps = np.ones(len(ticks), dtype=np.int64)
         steps = np.minimum(differences, _FOREVER * self.step) / self.step
         np.rint(steps, out=gaps, where=differences > 1.5 * self.step, casting="unsafe")
-        gaps[differences == 0] = 0
+        gaps[ticks == before] = 0
         if self._row == 0:
             gaps[0] = 1
         return None if (gaps == 1).all() else gaps

@@ -8,35 +8,19 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
 from __future__ import annotations
 
 import math
-import re
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oddwave import protobuf
 from oddwave.errors import DetectorFileError
-from oddwave.protobuf import FieldValue, WireError, block, fields, fixed32, number, packed
+from oddwave.protobuf import BYTES, VARINT, FieldValue, WireError, block, fields, number, packed
+from oddwave.shapes import MAX_ELEMENTS, Tensor, infer
 
 OPSET = 17
 IR_VERSION = 8
 MAX_NODES = 4096
-MAX_ELEMENTS = 16_000_000
-MAX_ATTRIBUTE = 1024  # largest whole number in a list: a kernel, a stride, a padding
-
-# Plain arithmetic on tensors whose shapes are fixed when the file is written: no control flow, no sub-graph,
-# nothing that reads a file, draws a random number or takes the size of a tensor from a number.
-OPERATORS = frozenset(
-    re.findall(
-        r"\w+",
-        "Abs Add Cast Clip Concat Conv Cos Div Erf Exp Flatten Gather Gelu Gemm Identity "
-        "LayerNormalization LeakyRelu Log MatMul Max Min Mul Neg Pow Reciprocal ReduceMax ReduceMean ReduceMin "
-        "ReduceSum Relu Reshape Sigmoid Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Transpose "
-        "Unsqueeze Where",
-    )
-)
 _ELEMENT_BYTES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # float, int32, int64, bool, double
 _FLOAT = 1
 _INT64 = 7
@@ -57,10 +41,9 @@ def tensor(name: str, values: NDArray[Any]) -> bytes:
     return dims + number(2, _INT64 if is_whole else _FLOAT) + block(8, name) + block(9, array.tobytes())
 
 
-def node(operator: str, inputs: Sequence[str], output: str, **attributes: float | Sequence[int]) -> bytes:
+def node(operator: str, inputs: Sequence[str], output: str) -> bytes:
     """Encode a node of the standard operator set with one output."""
-    out = b"".join(block(1, name) for name in inputs) + block(2, output) + block(3, output) + block(4, operator)
-    return out + b"".join(block(5, _attribute(name, value)) for name, value in sorted(attributes.items()))
+    return b"".join(block(1, name) for name in inputs) + block(2, output) + block(3, output) + block(4, operator)
 
 
 def model(nodes: Sequence[bytes], initializers: Mapping[str, NDArray[Any]], size: int, channels: int) -> bytes:
@@ -69,15 +52,6 @@ def model(nodes: Sequence[bytes], initializers: Mapping[str, NDArray[Any]], size
     graph += b"".join(block(5, tensor(name, values)) for name, values in initializers.items())
     graph += block(11, _value("window", size, channels)) + block(12, _value("error", size, channels))
     return number(1, IR_VERSION) + block(2, "oddwave") + block(7, graph) + block(8, number(2, OPSET))
-
-
-def _attribute(name: str, value: float | Sequence[int]) -> bytes:
-    out = block(1, name)
-    if isinstance(value, float):
-        return out + fixed32(2, struct.pack("<f", value)) + number(20, 1)
-    if isinstance(value, int):
-        return out + number(3, value) + number(20, 2)
-    return out + b"".join(number(8, item) for item in value) + number(20, 7)
 
 
 def _value(name: str, size: int, channels: int) -> bytes:
@@ -129,26 +103,41 @@ def _inspect_opset(data: bytes) -> None:
 
 
 def _inspect_graph(found: list[FieldValue], size: int, channels: int) -> None:
-    nodes = [field.bytes() for field in found if field.number == 1]
+    nodes = [_read_node(field.bytes()) for field in found if field.number == 1]
     if len(nodes) > MAX_NODES:
         raise WireError(f"{len(nodes)} nodes, more than {MAX_NODES}")
-    tensors = [_inspect_tensor(field.bytes()) for field in found if field.number == 5]
-    elements = sum(count for _, count in tensors)
+    weights = [_read_tensor(field.bytes()) for field in found if field.number == 5]
+    elements = sum(math.prod(tensor.shape) for _, tensor in weights)
     if elements > MAX_ELEMENTS:
         raise WireError(f"{elements} weights, more than {MAX_ELEMENTS}")
-    constants = dict(tensors)
-    for item in nodes:
-        _inspect_node(item, constants)
     expected = ["batch", size, channels]
     for slot, name in ((11, "window"), (12, "error")):
         values = [_read_value(field.bytes()) for field in found if field.number == slot]
         if values != [(name, _FLOAT, expected)]:
             raise WireError(f"expected one {name}: float32 {expected}, found {values}")
+    for batch in (1, 2):  # two sizes: what follows the batch is told from what is fixed
+        _inspect_shapes(nodes, dict(weights), (batch, size, channels))
 
 
-def _inspect_node(data: bytes, constants: dict[str, int]) -> None:
-    """Check a node; if all its inputs are constants, so are its outputs: note how many elements they have at most."""
-    operator, inputs, outputs = "", [], []
+def _inspect_shapes(
+    nodes: list[tuple[str, list[str], str]], tensors: dict[str, Tensor], window: tuple[int, int, int]
+) -> None:
+    """Work out the shape of each tensor, in the order in which the nodes run."""
+    tensors["window"] = Tensor(window)
+    for operator, inputs, output in nodes:
+        unknown = [name for name in inputs if name and name not in tensors]
+        if unknown or output in tensors:
+            raise WireError(f"{operator} reads or writes {(unknown or [output])[0]!r} out of order")
+        tensors[output] = infer(operator, [tensors[name] for name in inputs if name])
+    if tensors.get("error", Tensor(())).shape != window:
+        raise WireError(f"the error isn't of the window's shape, {list(window)}")
+
+
+def _read_node(data: bytes) -> tuple[str, list[str], str]:
+    """Check a node; return its operator, the names of its inputs and of its output."""
+    operator = ""
+    inputs: list[str] = []
+    outputs: list[str] = []
     for field in _checked(data, _NODE, "a node"):
         if field.number == 1:
             inputs.append(field.text())
@@ -159,28 +148,17 @@ def _inspect_node(data: bytes, constants: dict[str, int]) -> None:
         elif field.number == 7 and field.bytes():
             raise WireError(f"custom operators ({field.text()}) are not allowed")
         elif field.number == 5:
-            _inspect_attribute(field.bytes())
-    if operator not in OPERATORS:
-        raise WireError(f"the operator {operator!r} is not allowed")
-    # the runtime computes these when it loads the file: no product of small tensors may be a huge one
-    if all(name in constants for name in inputs if name):
-        most = math.prod(max(constants[name], 1) for name in inputs if name)
-        if most > MAX_ELEMENTS:
-            raise WireError(f"{operator} of constants may have {most} elements, more than {MAX_ELEMENTS}")
-        constants.update(dict.fromkeys(outputs, most))
+            _checked(field.bytes(), _ATTRIBUTE, "an attribute")
+    if len(outputs) != 1:
+        raise WireError(f"{operator} has {len(outputs)} outputs")
+    return operator, inputs, outputs[0]
 
 
-def _inspect_attribute(data: bytes) -> None:
-    for field in _checked(data, _ATTRIBUTE, "an attribute"):
-        if field.number == 8 and max(map(abs, packed(field)), default=0) > MAX_ATTRIBUTE:
-            raise WireError(f"an attribute holds a number over {MAX_ATTRIBUTE}")
-
-
-def _inspect_tensor(data: bytes) -> tuple[str, int]:
-    """Check an initializer; return its name and how many elements it has."""
-    name = ""
+def _read_tensor(data: bytes) -> tuple[str, Tensor]:
+    """Check an initializer; return its name and shape, and its values if they may be a shape themselves."""
+    name, raw = "", b""
     dims: list[int] = []
-    kind = stored = 0
+    kind = 0
     for field in _checked(data, _TENSOR, "a tensor"):
         if field.number == 1:
             dims += packed(field)
@@ -189,15 +167,15 @@ def _inspect_tensor(data: bytes) -> tuple[str, int]:
         elif field.number == 8:
             name = field.text()
         elif field.number == 9:
-            stored = len(field.bytes())
+            raw = field.bytes()
     if kind not in _ELEMENT_BYTES:
         raise WireError(f"weights of type {kind} are not allowed")
     if any(dim < 0 for dim in dims):
         raise WireError(f"a tensor has the shape {dims}")
-    elements = math.prod(dims)
-    if elements * _ELEMENT_BYTES[kind] != stored:
-        raise WireError(f"a tensor of shape {dims} holds {stored} bytes")
-    return name, elements
+    if math.prod(dims) * _ELEMENT_BYTES[kind] != len(raw):
+        raise WireError(f"a tensor of shape {dims} holds {len(raw)} bytes")
+    is_shape = kind == _INT64 and len(dims) == 1 and dims[0] <= 8
+    return name, Tensor(tuple(dims), tuple(np.frombuffer(raw, "<i8").tolist()) if is_shape else None)
 
 
 def _read_value(data: bytes) -> tuple[str, int, list[int | str]]:
@@ -217,6 +195,10 @@ def _read_value(data: bytes) -> tuple[str, int, list[int | str]]:
 
 
 def _read_dim(data: bytes) -> int | str:
+    """Read a dimension: field 1 a number, field 2 a name; the last one counts."""
+    dim: int | str = "?"
     for field in _checked(data, {1, 2}, "a dimension"):
-        return field.int() if field.wire == protobuf.VARINT else field.text()
-    return "?"
+        if field.wire != (VARINT if field.number == 1 else BYTES):
+            raise WireError("a dimension is of the wrong type")
+        dim = field.int() if field.number == 1 else field.text()
+    return dim

@@ -90,15 +90,19 @@ class Pass:
             return self.settings.step_s * unit
         trained = self.metadata.time
         known = trained.step * unit if trained.step is not None and trained.kind == kind else None
-        if self.settings.scoring == "causal":
-            return known
         step = clean.typical_step(ticks)
         if known and step and not 0.9 < step / known < 1.1:
             self.extra_notes.append(
                 f"Rows are {step / unit:g} apart, but the detector was trained on rows {known / unit:g} apart: "
                 "scores may mislead."
             )
-        return step
+        if self.settings.scoring == "full":
+            return step
+        if known is None:
+            self.extra_notes.append(
+                "Gaps in time were not looked for: the detector doesn't know the step of such times. Give step_s."
+            )
+        return known
 
     def _end_stretch(self) -> None:
         if self.scorer is not None:

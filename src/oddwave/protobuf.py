@@ -11,6 +11,9 @@ from typing import NamedTuple
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
+MAX_FIELDS = 100_000  # of one message
+
+
 class WireError(ValueError):
     """The bytes are not a well-formed message."""
 
@@ -44,8 +47,11 @@ class FieldValue(NamedTuple):
 
 def fields(data: bytes) -> Iterator[FieldValue]:
     """Walk the fields of one message in order; raise WireError where it is malformed."""
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > MAX_FIELDS:
+            raise WireError(f"a message of over {MAX_FIELDS} fields")
         tag, at = _read_varint(data, at)
         number, wire = tag >> 3, tag & 7
         if number == 0:
@@ -86,11 +92,6 @@ def block(field: int, value: bytes | str) -> bytes:
     """Encode a field of bytes, text or an embedded message."""
     data = value.encode() if isinstance(value, str) else value
     return varint(field << 3 | BYTES) + varint(len(data)) + data
-
-
-def fixed32(field: int, value: bytes) -> bytes:
-    """Encode a 4-byte field, such as a float."""
-    return varint(field << 3 | FIXED32) + value
 
 
 def varint(value: int) -> bytes:

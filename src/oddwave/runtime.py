@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from oddwave.errors import DetectorFileError, DeviceError
 from oddwave.series import Windows
 
 _BATCH = 32  # windows a call: as fast as 256 on a CPU, in less memory
+WORST = 1e25  # an error that isn't a number, or infinite, counts as this
 _BATCH_ROWS = 3072  # or more of short ones, so that a call has enough to do
 
 # device name -> (execution provider, package to install)
@@ -38,6 +41,7 @@ class Runtime:
     def __init__(self, model: bytes, source: str, device: str = "cpu") -> None:
         import onnxruntime as ort
 
+        self._source = source
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
@@ -54,8 +58,14 @@ class Runtime:
 
     def errors(self, windows: Windows) -> Windows:
         """Run windows of shape (window, size, channel) through the graph; return errors of the same shape."""
-        out: Windows = self._session.run(["error"], {"window": windows})[0]
-        return out
+        try:
+            out: Windows = self._session.run(["error"], {"window": windows})[0]
+        except Exception as error:  # noqa: BLE001 (as above)
+            text = str(error).splitlines()[0]
+            raise DetectorFileError(f"{self._source} can't be run: {text}. Train it again.") from None
+        if out.shape != windows.shape or out.dtype != np.float32:
+            raise DetectorFileError(f"{self._source} gives errors of shape {out.shape} for windows of {windows.shape}.")
+        return out if np.isfinite(out.sum()) else np.nan_to_num(out, copy=False, nan=WORST, posinf=WORST)
 
 
 def _choose(available: list[str]) -> str:

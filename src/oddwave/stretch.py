@@ -115,7 +115,7 @@ class StretchScorer:
 
     def push(self, values: Floats, is_last: bool = False) -> Scores:
         """Add rows, shape (time, channel), the last ones or not; return the scores that no later row can change."""
-        # beyond what the graph's float32 can multiply and square
+        # so that float32 can scale it in the graph, and float64 square it outside
         self.values.append(np.clip(values, -_HUGE, _HUGE) if np.abs(values).max(initial=0) > _HUGE else values)
         return self._advance(is_last)
 

@@ -69,6 +69,8 @@ def overlap_add(errors: Windows, first: int, stride: int, total: Floats) -> None
         Shape (time, channel + 1).
     """
     n_windows, size, channels = errors.shape
+    if first < 0 or first + (n_windows - 1) * stride + size > len(total) or channels + 1 != total.shape[1]:
+        raise ValueError("windows beyond the rows")  # numpy doesn't check the views below
     step, width = total.strides
     for offset in reversed(range(0, size, stride)):  # the oldest window of a row first
         part = errors[:, offset : offset + stride]

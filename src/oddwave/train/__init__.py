@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -16,7 +17,7 @@ import numpy as np
 from msgspec import Meta
 
 import oddwave
-from oddwave import calibrate, classical, clean, detector_file
+from oddwave import calibrate, classical, clean, config, detector_file
 from oddwave.calibrate import FLOOR, rounded
 from oddwave.clean import Cleaner
 from oddwave.config import Section
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 # Shares of the rows, in time order: to fit the model, to stop it early, and to calibrate scores and thresholds. What
 # isn't stopped early (scaling, the usual spread, the classical models) is fitted to the first two.
 FIT, STOP, HOLD = 0.7, 0.1, 0.2
-NEURAL = ("AutoEncoder_ad", "DLinear_ad")
 _LEAST_DEVIATION = 1e-8
 _USUAL_WINDOWS = 8192
 
@@ -67,7 +67,13 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def names() -> list[str]:
     """Return the models that can be trained."""
-    return sorted([*NEURAL, *classical.SETTINGS])
+    return sorted([*neural(), *classical.SETTINGS])
+
+
+def neural() -> list[str]:
+    """Return the models in the folder `models`, whose names are read and not imported: that would need torch."""
+    files = (Path(__file__).parent / "models").glob("[!_]*.py")
+    return [name for file in files for name in re.findall(r'^NAME = "(\w+)"', file.read_text("utf-8"), re.MULTILINE)]
 
 
 def train(
@@ -105,15 +111,15 @@ def train(
         raise ConfigError(
             f"There is no model {model!r} to train.{nearest(model, names())} Known are {', '.join(names())}."
         )
-    if model in NEURAL:
+    if model in neural():
         _need_torch(model)
-    training, options = _split_settings(settings)
+    training, options = _split_settings(settings, model)
     series = _read(data, training)
     stretches, step, notes = _stretches(series, training)
     fit, stop, hold = split(stretches, (FIT, STOP, HOLD))
     learned = [*fit, *stop]
     center, scale = scaling(learned)
-    fitter = _fit_neural if model in NEURAL else _fit_classical
+    fitter = _fit_neural if model in neural() else _fit_classical
     size, stride, build, facts = fitter(model, training, options, fit, stop, (center, scale), progress)
     if (training.stride or stride) > size:
         raise ConfigError(f"stride is {training.stride}, but a window has {size} rows. Give at most {size}.")
@@ -170,14 +176,17 @@ def scaling(stretches: Sequence[Floats]) -> tuple[Floats, Floats]:
     return center, np.where(scale <= _LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, scale)
 
 
-def _split_settings(settings: Mapping[str, Any]) -> tuple[Training, dict[str, Any]]:
-    """Separate the settings of every training from the model's own, which the model checks."""
+def _split_settings(settings: Mapping[str, Any], model: str) -> tuple[Training, dict[str, Any]]:
+    """Separate the settings of every training from the model's own, whose values the model checks."""
+    from oddwave.train import models
+    from oddwave.train.plan import Plan
+
+    own = (classical.SETTINGS[model],) if model in classical.SETTINGS else (type(models.settings(model)), Plan)
+    known = dict.fromkeys(name for kind in (*own, Training) for name in kind.__struct_fields__)
+    config.check_known(settings, list(known), f"train {model}")
     common = {key: value for key, value in settings.items() if key in Training.__struct_fields__}
     options = {key: value for key, value in settings.items() if key not in common}
-    try:
-        return msgspec.convert(common, Training, strict=False), options
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"A training setting is wrong: {error}.") from None
+    return config.build(Training, common, f"train {model}", strict=False), options
 
 
 def _read(data: Any, training: Training) -> Series:
@@ -191,9 +200,13 @@ def _read(data: Any, training: Training) -> Series:
 
 
 def _stretches(series: Series, training: Training) -> tuple[list[Floats], float | None, list[str]]:
-    """Return the gap-free stretches of the series in time order, its step (seconds, or units of its time), and notes."""
+    """Return the gap-free stretches in time order, the step in seconds or units of the time, and notes."""
     order = np.argsort(series.ticks, kind="stable")
     ticks, values = series.ticks[order], series.values[order]
+    notes = []
+    if series.labels is not None and series.labels.any():
+        values[series.labels[order] == 1] = np.nan
+        notes.append(f"Rows labelled anomalous and left out: {int(series.labels.sum()):,}.")
     unit = TICKS_PER_S if series.kind == "datetime" else 1
     step = None if series.kind == "row" else clean.typical_step(ticks)
     if training.step_s is not None and series.kind != "row":
@@ -202,7 +215,7 @@ def _stretches(series: Series, training: Training) -> tuple[list[Floats], float 
     stretches = [values for values, _ in cleaner.push(ticks, values).stretches]
     if not stretches:
         raise TrainingError(f"{series.source} has no row in which each channel has a value. Leave empty channels out.")
-    return stretches, None if step is None else step / unit, cleaner.notes()
+    return stretches, None if step is None else step / unit, [*notes, *cleaner.notes()]
 
 
 def _fit_neural(
@@ -252,15 +265,7 @@ def _fit_classical(
 ) -> tuple[int, int, classical.Build, dict[str, Any]]:
     if training.input_len is not None:
         options = {**options, "input_len": training.input_len}
-    kind = classical.SETTINGS[model]
-    known = list(kind.__struct_fields__)
-    for key in options:
-        if key not in known:
-            raise ConfigError(f"{model} has no setting {key!r}.{nearest(key, known)} Known are {', '.join(known)}.")
-    try:
-        settings = msgspec.convert(options, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"A setting of {model} is wrong: {error}.") from None
+    settings = config.build(classical.SETTINGS[model], options, model, strict=False)
     build = classical.fit(settings, [*fit, *stop], *scaled)
     return (
         settings.input_len,
@@ -307,7 +312,7 @@ def _scored(series: Series, training: Training) -> list[bool]:
 def _versions(model: str) -> dict[str, str]:
     """Name what made the numbers."""
     versions = {"oddwave": oddwave.__version__, "numpy": np.__version__}
-    return versions | {"torch": version("torch").partition("+")[0]} if model in NEURAL else versions
+    return versions | {"torch": version("torch").partition("+")[0]} if model in neural() else versions
 
 
 def _need_torch(model: str) -> None:

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
+from oddwave import config
 from oddwave.config import Section
 from oddwave.errors import ConfigError, nearest
 from oddwave.train.plan import Plan
@@ -50,8 +49,8 @@ def settings(name: str, overrides: Mapping[str, Any] | None = None) -> Section:
     >>> settings("DLinear_ad", {"trend_reech": 6})
     Traceback (most recent call last):
     ...
-    oddwave.errors.ConfigError: DLinear_ad has no setting 'trend_reech'. Did you mean trend_reach?
-    Known: trend_reach.
+    oddwave.errors.ConfigError: DLinear_ad: trend_reech is no setting. Did you mean trend_reach?
+    Known are: trend_reach.
     """
     found: Section = _section(name, _module(name).Settings, overrides)
     return found
@@ -90,13 +89,4 @@ def _module(name: str) -> ModuleType:
 
 
 def _section(name: str, kind: type[S], overrides: Mapping[str, Any] | None) -> S:
-    known = kind.__struct_fields__
-    for key, value in (overrides or {}).items():
-        if key not in known:
-            raise ConfigError(f"{name} has no setting {key!r}.{nearest(key, known)}\nKnown: {', '.join(known)}.")
-        try:
-            msgspec.convert({key: value}, kind, strict=False)
-        except msgspec.ValidationError as error:
-            reason = str(error).partition(" - at ")[0]
-            raise ConfigError(f"{key} of {name} can't be {value!r}: {reason}.") from None
-    return msgspec.convert(dict(overrides or {}), kind, strict=False)
+    return config.build(kind, overrides or {}, name, strict=False)
