@@ -129,11 +129,11 @@ def test_too_few_rows_are_refused_with_what_to_do(model, least):
 @pytest.mark.parametrize(
     ("model", "setting", "message"),
     [
-        ("PCA_ad", {"componets": 3}, "no setting 'componets'. Did you mean components"),
+        ("PCA_ad", {"componets": 3}, "PCA_ad: componets is no setting. Did you mean components"),
         ("PCA_ad", {"variance": 1.5}, "variance"),
         ("PCA_ad", {"input_len": 0}, "input_len"),
         ("ZScore_ad", {"input_len": 4}, "input_len"),
-        ("ZScore_ad", {"epochs": 4}, "no setting 'epochs'"),
+        ("ZScore_ad", {"epochs": 4}, "train ZScore_ad: epochs is no setting"),
         ("KNN_ad", {}, "no model 'KNN_ad' to train"),
     ],
 )

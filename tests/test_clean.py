@@ -9,7 +9,8 @@ import twin
 from hypothesis import given, settings, strategies as st
 
 from oddwave import clean
-from oddwave.clean import LONG_GAP, NO_START, NOWHERE, SCORED, Cleaner, UnsortedError, typical_step
+from oddwave.clean import LONG_GAP, NO_START, NOWHERE, SCORED, Cleaner, typical_step
+from oddwave.errors import UnsortedError
 
 nan = np.nan
 

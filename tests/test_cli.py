@@ -153,10 +153,29 @@ def test_groups_are_saved_one_by_one_and_need_a_folder(oddwave, place):
     (place / "both.csv").write_text("\n".join([f"{lines[0]},host", *both]))
     words = ("predict", "both.csv", "--model", "run", "--group_col", "host", "--save_path")
     assert "Give a folder" in oddwave(*words, "one.csv")[2]
-    status, out, _ = oddwave(*words, "out")
+    status, out, err = oddwave(*words, "out")
     assert status == 0
     assert out.count("'group': '") == 2
+    assert err.count("note: group 0: ") == err.count("note: group 1: ") == err.count("note: ") / 2 > 0
     assert small.names_in(place / "out") == ["both_0.csv", "both_1.csv"]
+
+
+def test_a_short_group_doesnt_stop_the_others(oddwave, place):
+    lines = (place / "calm.csv").read_text().splitlines()
+    both = [f"{line},{'few' if i < 3 else 'many'}" for i, line in enumerate(lines[1:])]
+    (place / "both.csv").write_text("\n".join([f"{lines[0]},host", *both]))
+    words = ("--model", "run", "--group_col", "host", "--save_path", "out")
+    status, out, err = oddwave("predict", "both.csv", *words)
+    assert (status, out.count("'group': 'many'")) == (2, 1)
+    assert "oddwave: 1 of 2 groups failed, the others are done:\n  both.csv, group few has 3 rows" in err
+    assert small.names_in(place / "out") == ["both_many.csv"]
+
+
+def test_a_file_name_that_isnt_utf_8_is_no_fault(oddwave, place):
+    name = os.fsdecode(b"caf\xe9.csv")
+    (place / "calm.csv").rename(name)
+    assert oddwave("predict", name, "--model", "run", "--save_path", "out", "--format", "csv,json")[0] == 0
+    assert small.names_in(place / "out") == ["caf_.csv", "caf_.json"]
 
 
 def test_notes_go_to_standard_error(oddwave, place):
@@ -210,6 +229,13 @@ def test_standard_input_is_read(place):
         ([*BARE, "ts_ad.csv", "--save_path", "o", "--format", "cvs"], "Did you mean csv?"),
         ([*BARE, "ts_ad.csv", "--save_path", "ts_ad.csv"], "ts_ad.csv is an input itself"),
         ([*BARE, "ts_ad.csv", "--save_path", "calm.csv/out"], "can't be written"),
+        ([*BARE, "ts_ad.csv", "--save_path", ""], "The path to save to is empty"),
+        ([*BARE, "ts_ad.csv", "--save_path", "o.xlsx"], "o.xlsx ends in .xlsx, but what is saved there is CSV"),
+        ([*BARE, "ts_ad.csv", "--save_path", "o.csv.gz"], "ends in .gz, but what is saved there is CSV"),
+        ([*BARE, "ts_ad.csv", "--save_path", "o.json", "--format", "csv"], "what is saved there is CSV"),
+        (["evaluate", "-c", "my.yaml"], "The command evaluate comes with a later version"),
+        (["train", "-c", "DLinear_ad", "-o", "Train.epochs_iters=1"], "comes with a later version"),
+        (["train", "calm.csv", "ts_ad.csv"], "'ts_ad.csv' is one too many"),
         ([*BARE, "ts_ad.csv", "--time_col", "timestmap"], "timestamp"),
         (["--get_pipeline_config", "ts_da"], "Did you mean ts_ad?"),
         (
@@ -251,7 +277,8 @@ def test_version_and_models(oddwave):
 def test_train_then_predict_with_what_was_trained(oddwave, place):
     small.write("normal.csv", 1500)
     status, out, err = oddwave("train", "normal.csv", "--model", "ZScore_ad", "--out", "runs/pump")
-    assert (status, err) == (0, "")
+    assert (status, err.count("\n")) == (0, err.count("note: "))
+    assert out.startswith("ZScore_ad was trained on 1,500 rows of 3 channels, in windows of 1.\n")
     assert "runs/pump" in out
     assert oddwave("predict", "ts_ad.csv", "--model", "runs/pump", "--quiet", "--fail-on-anomaly")[0] == 3
 
@@ -280,6 +307,9 @@ def test_a_reader_that_goes_away_is_no_error(place):
     assert done.returncode == 0
     assert (place / "err").read_text() == ""
     assert small.names_in(place / "out") == ["calm.csv", "ts_ad.csv"]
+    script = f"{sys.executable} -m oddwave models 2>err | true; test ${{PIPESTATUS[0]}} = 0"
+    assert subprocess.run(["bash", "-c", script], timeout=60).returncode == 0
+    assert (place / "err").read_text() == ""
 
 
 def test_full_standard_output_is_one_message(place):
@@ -296,6 +326,26 @@ def test_a_name_that_the_terminal_cant_show_is_no_error(place):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_signs_that_a_terminal_would_obey_are_shown_as_escapes(oddwave, place):
+    name = "a\x1b[31m.csv"
+    (place / name).write_text((place / "calm.csv").read_text().replace("timestamp", "time,\x1b]0;x\x07"))
+    status, _, err = oddwave("predict", name, "--model", "run")
+    assert status == 2
+    assert "a\\x1b[31m.csv" in err
+    text = (place / "calm.csv").read_text().replace("timestamp,", "time\x1b[1m,")
+    (place / name).write_text(text)
+    shown = oddwave("predict", name, "calm.csv", "--model", "run", "--time_col", "time\x1b[1m")
+    assert not {"\x1b", "\x07"} & set(err + shown[1] + shown[2])
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_fault(place, closed):
+    command = f"{sys.executable} -m oddwave predict ts_ad.csv --model run --save_path out {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert small.names_in(place / "out") == ["ts_ad.csv"]
+
+
 def once_read(name, running):
     """Open a pipe for writing as soon as the process has opened it for reading."""
     for _ in range(1500):
@@ -310,7 +360,34 @@ def once_read(name, running):
     raise AssertionError("the pipe was never opened")
 
 
-def test_ctrl_c_is_status_130_and_leaves_nothing_partial(place):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_file_is_written_leaves_nothing_partial(place, number):
+    small.write("long.csv", 20_000)
+    code = (
+        "from oddwave import cli, cli_predict, pipeline\n"
+        "import functools, sys, time\n"
+        "cli_predict.STREAMED = 1000\n"
+        "pipeline.Pipeline.write_csv = functools.partialmethod(\n"
+        "    pipeline.Pipeline.write_csv, chunk_rows=1000, progress=lambda rows: time.sleep(0.1))\n"
+        "sys.argv = ['oddwave', 'predict', 'long.csv', '--model', 'run', '--save_path', 'out']\n"
+        "cli.run()"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    draft_size = 0
+    for _ in range(1500):
+        draft_size = max((path.stat().st_size for path in place.glob("out/.*.part")), default=0)
+        if draft_size or running.poll() is not None:
+            break
+        time.sleep(0.02)
+    running.send_signal(number)
+    _, err = running.communicate(timeout=30)
+    assert draft_size > 0
+    assert running.returncode == 128 + number
+    assert "Traceback" not in err
+    assert small.names_in(place / "out") == []
+
+
+def test_ctrl_c_is_status_130_and_saves_nothing(place):
     os.mkfifo("slow.csv")
     command = [sys.executable, "-m", "oddwave", "predict", "slow.csv", "--model", "run", "--save_path", "out"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -333,6 +410,23 @@ def test_a_large_file_goes_straight_to_disk_with_the_same_result(oddwave, place,
     straight = oddwave("predict", "long.csv", "--model", "run", "--save_path", "straight/")
     assert straight == in_memory
     assert (place / "straight/long.csv").read_bytes() == (place / "memory/long.csv").read_bytes()
+    assert oddwave("predict", "long.csv", "--model", "run") == in_memory
+
+
+def test_a_file_over_the_limit_is_never_read_whole(oddwave, place, monkeypatch):
+    lines = small.write("long.csv", 500, fault=300).read_text().splitlines()
+    (place / "hosts.csv").write_text("\n".join([f"{lines[0]},host", *(f"{line},a" for line in lines[1:])]))
+    printed = oddwave("predict", "long.csv", "--model", "run")
+    monkeypatch.setattr(cli_predict, "STREAMED", 1000)
+    monkeypatch.setattr(cli_predict, "IN_MEMORY", 1000)
+    assert oddwave("predict", "long.csv", "--model", "run") == printed
+    status, _, err = oddwave("predict", "long.csv", "--model", "run", "--save_path", "out", "--format", "csv,json")
+    assert status == 2
+    assert "long.csv is larger than 0 GB, so it isn't read whole in memory. Save it as CSV only" in err
+    status, _, err = oddwave("predict", "hosts.csv", "--model", "run", "--group_col", "host")
+    assert status == 2
+    assert "isn't read whole in memory. Split it by the group column" in err
+    assert not (place / "out").exists()
 
 
 def test_a_large_unsorted_file_is_sorted_in_memory_up_to_a_limit(oddwave, place, monkeypatch):

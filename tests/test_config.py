@@ -111,6 +111,24 @@ def test_aliases_that_blow_up_are_harmless():
     assert "is no setting" in message("Pipeline:\n  " + nested)
 
 
+def test_a_merge_key_is_refused_before_merges_of_merges_can_grow():
+    lines = ["x0: &x0 {a: 1}"] + [f"x{i}: &x{i} {{<<: [{', '.join([f'*x{i - 1}'] * 9)}]}}" for i in range(1, 30)]
+    assert message("\n".join(lines)) == "my.yaml, line 2: the key << isn't read. Write the keys out."
+
+
+def test_events_with_few_rows_between_them_are_one_unless_set():
+    assert Detection().merge_gap == 5
+
+
+def test_numbers_given_as_text_are_read_only_where_asked_for():
+    assert build(Detection, {"max_gap": "2"}, "x", strict=False).max_gap == 2
+    for text in ("two", "-1", "inf"):
+        with pytest.raises(ConfigError, match="threshold is"):
+            build(Detection, {"threshold": text}, "x", strict=False)
+    with pytest.raises(ConfigError, match="max_gap is '2'"):
+        build(Detection, {"max_gap": "2"}, "x")
+
+
 def test_numbers_with_an_exponent_are_numbers():
     assert parse_pipeline_config("Pipeline:\n  threshold: 1e-3\n", "x").pipeline.threshold == 1e-3
 
@@ -141,6 +159,8 @@ def test_a_file_that_cant_be_read_says_why(tmp_path):
 
 
 def test_the_written_file_holds_every_key_with_its_default_and_a_comment(tmp_path):
+    assert config.write_pipeline_config("ts_ad", tmp_path / "mine.yaml") == tmp_path / "mine.yaml"
+    assert (tmp_path / "mine.yaml").is_file()
     path = config.write_pipeline_config("ts_ad", tmp_path / "new")
     assert path == tmp_path / "new" / "ts_ad.yaml"
     found = config.read_pipeline_config(path)
@@ -188,6 +208,6 @@ def test_what_the_detector_takes_is_cut_out_of_a_pipelines_settings():
 
 
 def test_yaml_is_loaded_only_with_a_file():
-    code = "import sys; from oddwave.pipeline import find; find('ts_ad'); print('yaml' in sys.modules)"
+    code = "import sys; from oddwave.pipeline import config_of; config_of('ts_ad'); print('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

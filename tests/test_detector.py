@@ -12,10 +12,10 @@ import pytest
 import twin
 from hypothesis import given, settings, strategies as st
 
-from oddwave.clean import NO_START, SHORT_STRETCH, WARMING_UP, UnsortedError
+from oddwave.clean import NO_START, SHORT_STRETCH, WARMING_UP
 from oddwave.config import Detection
 from oddwave.detector import Detector
-from oddwave.errors import ConfigError, InputError, TooShortError
+from oddwave.errors import ConfigError, InputError, TooShortError, UnsortedError
 from oddwave.metadata import Time
 from oddwave.result import REASONS
 from oddwave.train import train

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -14,8 +17,7 @@ import small
 
 import oddwave
 from oddwave import create_model, create_pipeline, detect, load
-from oddwave.clean import UnsortedError
-from oddwave.errors import ConfigError, DeviceError, InputError
+from oddwave.errors import ConfigError, DeviceError, InputError, UnsortedError
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,82 @@ def test_a_group_column_gives_a_result_a_group(pipeline, tmp_path):
     assert small.names_in(tmp_path) == ["result_h_0.csv", "result_h_1.csv", "result_h_2.csv"]
 
 
+def hosts(folder, lengths):
+    frames = [pd.DataFrame(small.rows(n, i), columns=small.CHANNELS) for i, n in enumerate(lengths)]
+    path = folder / "hosts.csv"
+    pd.concat([frame.assign(host=f"h{i}") for i, frame in enumerate(frames)]).to_csv(path, index=False)
+    return path
+
+
+def test_a_short_group_is_named_after_the_results_of_the_others(pipeline, tmp_path):
+    path = str(hosts(tmp_path, [5, 40, 6, 50]))
+    results = pipeline.predict(path, group_col="host")
+    good = [next(results), next(results)]
+    assert [(result.group, len(result.label), result.input_path) for result in good] == [
+        ("h1", 40, path),
+        ("h3", 50, path),
+    ]
+    with pytest.raises(InputError) as caught:
+        next(results)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "2 of 4 groups failed, the others are done:"
+    assert lines[0].endswith("hosts.csv, group h0 has 5 rows, but this detector reads windows of 16.")
+    assert lines[2].endswith("hosts.csv, group h2 has 6 rows, but this detector reads windows of 16.")
+
+
+def test_the_only_group_that_is_short_is_an_error_of_its_own(pipeline, tmp_path):
+    with pytest.raises(oddwave.TooShortError, match="group h0 has 5 rows"):
+        next(pipeline.predict(hosts(tmp_path, [5]), group_col="host"))
+
+
+@pytest.mark.parametrize("wrap", [iter, lambda frames: map(np.asarray, frames)])
+def test_of_an_iterator_of_inputs_one_is_taken_at_a_time(pipeline, wrap):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(len(taken))
+            yield small.rows(40)
+
+    results = pipeline.predict(wrap(endless()))
+    assert taken == []
+    assert next(results).score.tolist() == next(results).score.tolist()
+    assert taken == [0, 1]
+
+
+def test_the_detector_in_use_is_never_overwritten(tmp_path):
+    path, data = small.detector(tmp_path / "run") / "detector.onnx", small.write(tmp_path / "a.csv")
+    pipeline = create_pipeline(model=path)
+    before = path.read_bytes()
+    for result in pipeline.predict(data):
+        with pytest.raises(oddwave.OutputError, match="the detector in use"):
+            result.save_to_csv(path)
+    with pytest.raises(oddwave.OutputError, match="the detector in use"):
+        pipeline.write_csv(data, path)
+    assert path.read_bytes() == before
+
+
+def test_an_error_in_another_process_arrives_with_its_message(model):
+    errors = [
+        oddwave.TooShortError("a.csv", n_rows=5, size=16),
+        UnsortedError("a.csv", 3),
+        oddwave.MissingExtraError("this", package="p", extra="e"),
+        oddwave.ConfigError("wrong"),
+    ]
+    for error in errors:
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), copy.args) == (type(error), str(error), error.args)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool, pytest.raises(oddwave.TooShortError, match="has 5 rows"):
+        pool.submit(detect, small.rows(5), model).result()
+
+
+def test_rows_are_summed_up_without_being_written(pipeline, tmp_path):
+    path = small.write(tmp_path / "a.csv", 3000, fault=2000)
+    summary = pipeline.write_csv(path, None, chunk_rows=700)
+    assert summary == next(pipeline.predict(path)).summary()
+    assert small.names_in(tmp_path) == ["a.csv"]
+
+
 def test_batch_size_is_taken_and_changes_nothing(pipeline, tmp_path):
     path = small.write(tmp_path / "a.csv")
     assert scores(pipeline.predict(path, batch_size=1)) == scores(pipeline.predict(path, batch_size=64))
@@ -170,8 +248,20 @@ def test_a_model_is_used_as_a_pipeline_is(model, tmp_path):
 def test_detect_takes_exactly_one_series(model):
     values = small.rows(40)
     assert len(detect(values, model).label) == 40
-    with pytest.raises(InputError, match="one series"):
-        detect([values, values], model)
+    for data in ([values, values], [values, np.zeros((2, 3))], []):
+        with pytest.raises(InputError, match="one series"):
+            detect(data, model)
+
+
+def test_detect_takes_the_settings_of_a_pipeline(model, tmp_path):
+    result = detect(small.rows(40, fault=20), model, "auto", threshold=0.5, batch_size=8, contributions=True)
+    assert (result.threshold, result.contribution.shape) == (0.5, (40, 3))
+    assert any("The device auto" in note for note in result.notes)
+    with pytest.raises(ConfigError, match="Did you mean threshold"):
+        detect(small.rows(40), model, treshold=2)
+    path = small.detector(tmp_path) / "detector.onnx"
+    with pytest.raises(oddwave.OutputError, match="the detector in use"):
+        detect(small.rows(40), path).save_to_csv(path)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import threading
+import zipfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ import polars as pl
 import pytest
 
 from oddwave.errors import InputError, MissingExtraError
-from oddwave.read import excel, parse_csv, read, read_chunks, read_one, sources, stream
+from oddwave.read import compound, excel, parse_csv, read, read_chunks, read_one, sources, stream, table
 from oddwave.series import Columns, Series
 
 DATA = Path(__file__).parent / "data"
@@ -104,6 +106,20 @@ def test_parquet_chunks_hold_the_rows_of_the_whole_file(tmp_path):
     assert np.concatenate([chunk.values for chunk in chunks]).tobytes() == whole.values.tobytes()
     assert np.concatenate([chunk.ticks for chunk in chunks]).tolist() == whole.ticks.tolist()
     assert chunks[-1].notes == whole.notes != ()
+
+
+def test_a_parquet_file_of_few_bytes_and_very_many_rows_is_read_in_chunks_only(tmp_path, monkeypatch):
+    path = tmp_path / "long.parquet"
+    frame = pl.DataFrame({"time": pl.int_range(100_000, eager=True) // 1000, "a": pl.zeros(100_000, eager=True)})
+    frame.write_parquet(path)
+    assert path.stat().st_size < 10_000
+    assert table.parquet_bytes(path) == 1_600_000
+    assert table.parquet_bytes(SERVER) == 0
+    monkeypatch.setattr(table, "MAX_CELLS", 199_999)
+    assert "has 200,000 cells, more than 199,999" in fault(path, Columns())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(path.read_bytes())))
+    assert "standard input has 200,000 cells" in fault("-", Columns())
+    assert sum(map(len, read_chunks(path, Columns(), rows=5000))) == 100_000
 
 
 def test_a_csv_on_standard_input_is_read(monkeypatch):
@@ -228,7 +244,14 @@ def test_arrays_are_matched_by_position():
     assert "The array has 5 columns, but 6 channels are read" in fault(values[:, :5])
     assert "shape (2, 2, 2)" in fault(np.zeros((2, 2, 2)))
     assert "type object" in fault(np.array([None, 1]))
-    assert fault(np.zeros((0, 6))) == "array has columns, but no rows."
+    assert fault(np.zeros((0, 6))) == "array has columns, but no rows.\nCheck what wrote it."
+
+
+def test_masked_cells_of_an_array_are_missing():
+    masked = np.ma.masked_array([[1, 2], [3, 1_000_000_000]], mask=[[False, False], [False, True]])
+    series = one(masked, Columns())
+    assert np.isnan(series.values).tolist() == [[False, False], [False, True]]
+    assert series.notes == ("1 cell is missing (first: row 2, column feature_1).",)
 
 
 def test_lists_and_dicts_hold_any_input():
@@ -237,7 +260,8 @@ def test_lists_and_dicts_hold_any_input():
         str(SERVER), "DataFrame", str(SERVER),
     ]  # fmt: skip
     assert "a dict with the keys ['tabular']" in fault({"tabular": frame})
-    assert "of type int" in fault([5])
+    assert "of type object" in fault([object()])
+    assert "a single number" in fault([5])
     assert "of type NoneType" in fault(None)
 
 
@@ -329,13 +353,95 @@ def test_a_damaged_table_file_ends_with_one_message(tmp_path, workbook, kind, da
 
 
 def test_a_zip_archive_and_a_bomb_of_a_workbook_are_refused(tmp_path, workbook, monkeypatch):
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "x.csv", "w") as archive:
         archive.writestr("data.csv", BODY)
     assert "is a zip archive without an Excel workbook in it" in fault(tmp_path / "x.csv")
     monkeypatch.setattr(excel, "MAX_UNPACKED", 100)
     assert "over the limit of 100" in fault(workbook)
+
+
+FAR = {
+    "a far cell": '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>',
+    "rows and columns that are counted on": '<row r="1048575"/><row/><row>' + "<c><v>1</v></c>" * 32 + "</row>",
+    "a prefix": '<x:c xmlns:x="y" r="XFD99999"><x:v>1</x:v></x:c>',
+}
+
+
+@pytest.mark.parametrize("far", FAR.values(), ids=FAR)
+def test_a_small_workbook_that_takes_much_memory_is_refused(tmp_path, workbook, far):
+    fill_sheet(workbook, tmp_path / "far.xlsx", '<dimension ref="A1"/><sheetData>' + far)
+    assert "more than 33,554,432 cells" in fault(tmp_path / "far.xlsx")
+
+
+def test_a_workbook_whose_cells_share_a_very_long_text_is_refused(tmp_path, workbook):
+    cells = '<sheetData><row r="100">' + '<c t="s"><v>0</v></c>' * 2200 + "</row>"
+    fill_sheet(workbook, tmp_path / "long.xlsx", cells)
+    path = tmp_path / "long.xlsx"
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/sharedStrings.xml", "<sst><si><t>" + "x" * 1_000_000 + "</t></si></sst>")
+    assert "a very long text and very many texts" in fault(tmp_path / "long.xlsx")
+
+
+def test_empty_cells_far_outside_the_table_are_no_fault_and_hidden_ones_are(tmp_path, workbook):
+    empty = '<row r="1048576"><c r="XFD1048576" s="1"/></row></sheetData>'
+    fill_sheet(workbook, tmp_path / "far.xlsx", empty, "</sheetData>")
+    assert_server(one(tmp_path / "far.xlsx"))
+    fill_sheet(workbook, tmp_path / "far.xlsx", '<dimension ref="A1:XFD1048576"/><sheetData>')
+    assert_server(one(tmp_path / "far.xlsx"))
+    hidden = "<!DOCTYPE worksheet [<!ENTITY a 'b'>]><worksheet"
+    fill_sheet(workbook, tmp_path / "far.xlsx", hidden, "<worksheet")
+    assert "is a damaged Excel workbook" in fault(tmp_path / "far.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("known", "crafted"),
+    [
+        (struct.pack("<HH", 0x200, 14), struct.pack("<HHIIHH", 0x200, 14, 0, 0xFFFFFFF0, 0, 0xFF)),
+        (struct.pack("<HH", 0x203, 14), struct.pack("<HHHH", 0x203, 14, 0xFFFF, 0xFFFF)),
+    ],
+    ids=["dimensions", "a far cell"],
+)
+def test_an_old_workbook_that_takes_much_memory_is_refused(tmp_path, known, crafted):
+    body = (DATA / "server.xls").read_bytes()
+    before, _, after = body.rpartition(known)
+    path = tmp_path / "far.xls"
+    path.write_bytes((before + crafted + after)[: len(before + crafted)] + body[len(before + crafted) :])
+    assert "more than 33,554,432 cells" in fault(path)
+    with zipfile.ZipFile(path, "a") as archive:  # a zip archive at its end doesn't hide what it begins with
+        archive.writestr("xl/workbook.xml", "<a/>")
+    assert "far.xls" in fault(path)
+
+
+def test_a_small_old_workbook_stands_in_small_sectors(tmp_path):
+    body = (DATA / "server.xls").read_bytes()
+    assert compound.extent(body) == (61, 7)
+    book = bytearray(body[512 : 512 + 2048])
+    at = book.index(struct.pack("<HH", 0x200, 14))
+    book[at + 8 : at + 12] = struct.pack("<I", 0xFFFFFFF0)
+    path = tmp_path / "small.xls"
+    path.write_bytes(in_small_sectors(bytes(book)))
+    assert "has a sheet of 4,294,967,280 rows and 7 columns" in fault(path)
+
+
+def in_small_sectors(book: bytes) -> bytes:
+    end, free = 0xFFFFFFFE, 0xFFFFFFFF
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<5H", 0x3E, 3, 0xFFFE, 9, 6) + bytes(10)
+    header += struct.pack("<9I", 1, 1, 0, 4096, 2, 1, end, 0, 0) + struct.pack("<I", free) * 108
+    table = struct.pack("<7I", 0xFFFFFFFD, end, end, 4, 5, 6, end) + struct.pack("<I", free) * 121
+    small = struct.pack("<32I", *range(1, 32), end) + struct.pack("<I", free) * 96
+    entries = b""
+    for name, kind, start, child in (("Root Entry", 5, 3, 1), ("Workbook", 2, 0, free)):
+        text = name.encode("utf-16-le")
+        entries += text.ljust(64, b"\0") + struct.pack("<HBBIII", len(text) + 2, kind, 1, free, free, child)
+        entries += bytes(36) + struct.pack("<IQ", start, 2048)
+    return header + table + entries.ljust(512, b"\0") + small + book
+
+
+def fill_sheet(workbook: Path, target: Path, text: str, place: str = "<sheetData>") -> None:
+    with zipfile.ZipFile(workbook) as parts, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as copy:
+        for part in parts.namelist():
+            body = parts.read(part).decode()
+            copy.writestr(part, body.replace(place, text) if "sheet1.xml" in part and "_rels" not in part else body)
 
 
 def test_a_sheet_without_rows_or_header_is_refused(tmp_path):

@@ -128,6 +128,40 @@ def test_chunks_look_ahead_for_the_order_of_day_and_month(tmp_path, small_blocks
     )
 
 
+def test_a_header_longer_than_a_block_is_read_whole(tmp_path):
+    names = [f"a_rather_long_name_of_a_channel_{at}" for at in range(4000)]
+    path = tmp_path / "wide.csv"
+    rows = [",".join([str(at)] * 4001) for at in range(30)]
+    path.write_text("\n".join([",".join(["time", *names]), *rows]))
+    columns = Columns(channels=tuple(names))
+    assert_same(chunked(path, columns, 10), next(read_one(path, columns)))
+
+
+def test_the_line_below_a_header_tells_the_separator_whatever_the_size_of_blocks():
+    names = ",".join(f"{at:0100};" for at in range(1000))  # as many commas as semicolons; the rows have semicolons
+    body = (f"{names},x\n" + ";".join(["1"] * 1001) + "\n").encode()
+    for size in (99_000, len(names) + 20, 1 << 20):
+        assert CsvReader(io.BytesIO(body), Columns(), "wide.csv", size=size).layout.separator == ";"
+
+
+def test_many_blank_lines_before_the_header_are_counted():
+    body = b"\n\r\n\n" * 200_000 + b"time,a,b\n1,2,x\n"
+    with pytest.raises(InputError, match="line 600002, column 'b': 'x'"):
+        parse_csv(body, AB, "blank.csv")
+
+
+def test_a_last_line_that_is_not_whole_is_told_of(tmp_path, small_blocks):
+    path = tmp_path / "growing.csv"
+    rows = "".join(f"{at},0.5,1\n" for at in range(2000))
+    for reading in (lambda: read_one(path, AB), lambda: read_chunks(path, AB, 100)):
+        path.write_text("time,a,b\n" + rows + "2000,0.")
+        with pytest.raises(InputError, match=r"line 2002: the last line isn't whole: 2 of 3 .*\n.* still being"):
+            list(reading())
+        path.write_text("time,a,b\n" + rows + "2000,0.\n")
+        with pytest.raises(InputError, match="line 2002: 2 cells, but the header names 3 columns"):
+            list(reading())
+
+
 def test_chunks_by_group_are_refused(tmp_path):
     with pytest.raises(InputError, match="in chunks by the group column"):
         next(read_chunks(tmp_path / "x.csv", Columns(group_col="host")))
@@ -167,8 +201,9 @@ def test_a_gzip_bomb_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "RATIO_FROM", 1 << 20)
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"time,a,b\n" + b"1,1,1\n" * (1 << 21)))
-    with pytest.raises(InputError, match=r"unpacks to more than .* 200 times its size"):
-        list(read_one(path, AB))
+    for read in (read_one, read_chunks):
+        with pytest.raises(InputError, match=r"unpacks to more than .* 200 times its size"):
+            list(read(path, AB))
 
 
 def test_joined_blocks_count_their_text_cells():

@@ -45,7 +45,8 @@ def with_polars(body: bytes, columns: Columns) -> Series | None:
 
 
 def assert_same(one: Series, two: Series) -> None:
-    assert one.values.tobytes() == two.values.tobytes()
+    first, second = (np.where(np.isnan(series.values), np.nan, series.values) for series in (one, two))  # no -nan
+    assert first.tobytes() == second.tobytes()
     assert one.ticks.tobytes() == two.ticks.tobytes()
     assert one.ticks.dtype == two.ticks.dtype
     assert one.index.tolist() == two.index.tolist()
@@ -181,7 +182,7 @@ def test_a_file_of_0_bytes_and_a_file_of_blank_lines_are_named_empty():
 
 @pytest.mark.parametrize("body", [b"time,a,b", b"time,a,b\n", b"time,a,b\r\n\r\n"])
 def test_a_header_without_rows_is_refused(body):
-    assert fault(body) == "pump.csv has a header line, but no rows below it."
+    assert fault(body) == "pump.csv has a header line, but no rows below it.\nCheck what wrote it."
 
 
 def test_a_file_without_a_header_is_refused_with_advice():
@@ -227,6 +228,11 @@ def test_lines_that_end_with_cr_only_are_named():
     assert "CR only" in fault(BODY.replace(b"\n", b"\r"))
 
 
+@pytest.mark.parametrize("line", [b"# exported by Historian", b"sep=;", b"SEP=,"])
+def test_a_line_before_the_header_is_named(line):
+    assert fault(line + b"\n" + BODY).startswith("pump.csv begins with '")
+
+
 def test_markup_is_not_a_csv():
     assert "isn't a CSV" in fault(b"<!DOCTYPE html>\n<html>\n")
 
@@ -236,7 +242,11 @@ def test_markup_is_not_a_csv():
 
 def test_a_missing_column_is_named_with_the_nearest_and_with_what_is_there():
     message = fault(BODY, Columns(channels=("a", "B")))
-    assert message == "pump.csv has no column 'B'. Did you mean b?\nIt has these columns: time, a, b."
+    assert message == (
+        "pump.csv has no column 'B'. Did you mean b?\nIt has these columns: time, a, b.\n"
+        "Give data that has it, or train a detector on the columns that are there."
+    )
+    assert "Did you mean" not in fault(BODY, Columns(channels=("a", "a1")))  # a is there itself
     assert "has no columns x, y." in fault(BODY, Columns(channels=("a", "x", "y")))
     assert "has no column 'tme' (the time column). Did you mean time?" in fault(BODY, Columns(time_col="tme"))
     assert "has no column 'host' (the group column)" in fault(BODY, Columns(group_col="host"))
@@ -250,6 +260,14 @@ def test_extra_columns_are_left_aside_with_a_note_even_if_they_hold_text():
     series = parse(b"time,host,a,b,c\n1,web,1,2,x\n2,db,3,4,5\n")
     assert series.values.tolist() == [[1, 2], [3, 4]]
     assert series.notes == ("Columns left aside: host, c.",)
+
+
+def test_without_a_time_column_among_those_left_aside_a_note_tells_how_to_name_one():
+    hint = "No time column was found: rows are numbered from 0."
+    for columns in (AB, Columns()):
+        *_, last = parse(b"when,a,b\n2024-01-01,1,2\n2024-01-02,3,4\n", columns).notes
+        assert last.startswith(hint)
+    assert parse(b"a,b\n1,2\n3,4\n").notes == ()
 
 
 def test_without_given_channels_all_numeric_columns_are_read():
@@ -299,6 +317,14 @@ def test_a_group_column_gives_one_series_a_value_in_order_of_appearance(tmp_path
         list(read_one(path, Columns(group_col="host")))
 
 
+def test_rows_of_a_group_stay_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "hosts.csv"
+    hosts = np.random.default_rng(0).integers(0, 7, size=2000)
+    path.write_text("time,host,a\n" + "".join(f"{at},h{host},{at}\n" for at, host in enumerate(hosts)))
+    for series in read_one(path, Columns(group_col="host")):
+        assert series.ticks.tolist() == np.flatnonzero(hosts == int(str(series.group)[1:])).tolist()
+
+
 # ---- the quick ways equal the careful one
 
 NUMBERS = st.one_of(
@@ -313,6 +339,7 @@ CELLS = NUMBERS | st.text("0123456789+-.eE _xnaif", max_size=6)
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(NUMBERS, CELLS, CELLS), min_size=1, max_size=6), st.sampled_from(",;\t"))
 @example([("1", "-0", "1.")], ",")
+@example([("1", "1", "-nan")], ",")
 @example([("9007199254740993", "1", "1"), ("1e2", "1", "1")], ",")
 def test_plain_and_polars_and_careful_reading_agree_to_the_bit(rows, separator):
     body = ("time,a,b\n" + "".join(",".join(row) + "\n" for row in rows)).replace(",", separator).encode()

@@ -115,6 +115,27 @@ def test_a_date_among_numbers_is_named():
     assert "line 2, column 'time': '1e400'" in fault(["1e400", "5"])
 
 
+@pytest.mark.parametrize(
+    ("times", "is_told"),
+    [
+        (["20240130", "20240131", "20240201"], True),
+        (["20240130", "20240131", "20240132"], False),
+        (["20241301", "20241302"], False),
+        (["18991231", "19000101"], False),
+        (["20240130", "20240130.5"], False),
+    ],
+)
+def test_whole_numbers_that_look_like_dates_are_told_of(times, is_told):
+    notes = parse(times).notes
+    assert any("look like dates written YYYYMMDD" in note for note in notes) == is_told
+    assert parse(times).kind == "number"
+
+
+def test_a_quoted_time_carries_neither_spaces_nor_line_ends():
+    series = parse(['"2024-01-01 00:00\n"', " 2024-01-02 "])
+    assert series.index.tolist() == ["2024-01-01 00:00", "2024-01-02"]
+
+
 def test_a_mix_of_times_with_and_without_zone_is_refused_naming_both_rows():
     for times in (["2024-01-01 10:00Z", "2024-01-01 11:00"], ["2024-01-01 11:00", "2024-01-01 10:00Z"]):
         message = fault(times)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
 import time
@@ -29,6 +30,13 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "slow.csv":
             time.sleep(0.5)
             self.close_connection = True
+        elif name.startswith("drip"):
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n"
+            self.wfile.write(head if "body" in name else b"")
+            with contextlib.suppress(OSError):
+                for byte in b"X-Slow: 1" + b"1" * 50:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.05)
         elif name in ("loop", "tofile", "toftp", "tocsv"):
             self.send_response(302)
             self.send_header("Location", LINKS[name])
@@ -108,6 +116,17 @@ def test_a_silent_server_and_a_large_file_are_given_up(server, monkeypatch):
     monkeypatch.setattr(reading_url, "MAX_BYTES", 1000)
     assert "larger than 1,000 bytes" in fault(f"{server}/a.csv")
     assert "larger than 1,000 bytes" in fault(f"{server}/endless.csv")
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_a_download_that_drips_is_given_up_at_the_deadline(server, monkeypatch, part):
+    monkeypatch.setattr(reading_url, "DEADLINE_S", 0.3)
+    assert "took more than 0.3 s to fetch" in fault(f"{server}/drip_{part}.csv")
+
+
+def test_the_thread_of_a_body_that_drips_ends_at_the_deadline(server):
+    with pytest.raises(InputError, match="took more than"):
+        reading_url._download(f"{server}/drip_body.csv", time.monotonic() + 0.3)
 
 
 def test_columns_apply_to_a_url_too(server):

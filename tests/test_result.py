@@ -212,11 +212,14 @@ def test_of_very_many_events_the_highest_are_shown():
     assert lines[2].split()[:2] == ["151", "150"]
 
 
-def test_a_channel_name_cant_command_the_terminal():
-    event = Event(1, 1, 0.0, 1, 2.0, 0, 0, 1, (("\x1b[2Jcpu", 1.0),))
-    text = printed.report(result_of([1], [1], events=[event]).summary())
-    assert "\x1b" not in text
-    assert "\\x1b[2Jcpu 100 %" in text
+def test_no_name_can_command_the_terminal():
+    event = Event("\x1b[31m1", 1, 0.0, 1, 2.0, 0, 0, 1, (("\x1b[2Jcpu", 1.0),))
+    summary = result_of(["\x1b[31m1"], [1], events=[event], name="\x1b[1mtime").summary()
+    summary.model = "\x1b]0;x\x07PCA_ad\nNo anomalies."
+    text = printed.mapping(summary) + "\n" + printed.report(summary)
+    assert all(sign.isprintable() or sign == "\n" for sign in text)
+    for shown in (r"\x1b[2Jcpu 100 %", r"\x1b[31m1", r"\x1b[1mtime", r"\x1b]0;x\x07PCA_ad\nNo anomalies."):
+        assert shown in text
 
 
 @given(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=150), st.integers(1, 40))

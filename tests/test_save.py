@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ import pytest
 import small
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from oddwave import save
+from oddwave import detector_file, read, save
+from oddwave.detector import Detector
 from oddwave.errors import OutputError
 from oddwave.result import REASONS, Result, Scored
 from oddwave.save import CsvWriter, Names, stem, target
-from oddwave.series import Series
+from oddwave.series import Columns, Series
 
 DECIMALS = st.floats(allow_nan=True, allow_infinity=False)
 TEXTS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12)
@@ -41,7 +43,7 @@ def result_of(index, score, source="in.csv", group=None, name="timestamp", **mor
 
 def slow_twin(rows, name):
     """The same file from the definition, with the csv module and Python's own shortest repr."""
-    out = [[name, "label", "score"]]
+    out = [["time" if name in ("label", "score", "reason") else name, "label", "score"]]
     has_reasons = bool(rows.reason.any())
     if has_reasons:
         out[0].append("reason")
@@ -75,7 +77,7 @@ def test_rows_without_a_score_have_empty_cells_and_a_reason(tmp_path):
     assert path.read_text() == ("timestamp,label,score,reason\n1,,,missing values for longer than max_gap\n2,1,2.25,\n")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=TEXTS)
 def test_the_writer_agrees_with_its_slow_twin(tmp_path, data, name):
     score = data.draw(st.lists(DECIMALS, max_size=30))
@@ -100,7 +102,7 @@ def test_polars_reads_back_the_same_numbers(tmp_path):
     st.lists(st.sampled_from([float("nan"), 0.5, 1.5]), min_size=1, max_size=60),
     st.integers(1, 20),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_written_in_pieces_give_the_same_bytes(tmp_path, score, size):
     rows = rows_of([f"2024-01-01 00:00:{i:02}" for i in range(len(score))], score)
     with CsvWriter(tmp_path / "whole.csv", "t") as writer:
@@ -143,6 +145,9 @@ def test_a_path_is_a_folder_if_it_exists_or_ends_in_a_separator_or_has_no_suffix
     assert target(tmp_path / "new", ".csv", "x") == tmp_path / "new" / "x.csv"
     assert target(tmp_path / "v1.5", ".csv", "x") == tmp_path / "v1.5" / "x.csv"
     assert target(tmp_path / "new.txt", ".csv", "x") == tmp_path / "new.txt"
+    for name in ("new.json", "new.XLSX", "new.csv.gz"):
+        with pytest.raises(OutputError, match="but what is saved there is CSV"):
+            target(tmp_path / name, ".csv", "x")
     with pytest.raises(OutputError, match="empty"):
         target("", ".csv", "x")
 
@@ -214,9 +219,12 @@ def test_an_input_is_never_overwritten(tmp_path, form):
 def test_another_input_of_the_same_call_is_never_overwritten(tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("precious")
-    result = result_of([1], [0.5], source=tmp_path / "other.parquet", inputs=frozenset([os.path.realpath(other)]))
+    os.link(other, tmp_path / "hard.csv")
+    result = result_of([1], [0.5], source=tmp_path / "other.parquet", inputs=save.file_ids([other]))
     with pytest.raises(OutputError, match=r"other\.csv is an input itself"):
         result.save_to_csv(tmp_path)
+    with pytest.raises(OutputError, match=r"hard\.csv is an input itself"):
+        result.save_to_csv(tmp_path / "hard.csv")
     assert other.read_text() == "precious"
 
 
@@ -268,12 +276,97 @@ def test_what_breaks_off_leaves_nothing_behind(tmp_path, fault):
     assert small.names_in(tmp_path) == []
 
 
-def test_a_row_that_breaks_off_while_the_reasons_are_added_leaves_nothing_behind(tmp_path):
-    with pytest.raises(OutputError), CsvWriter(tmp_path / "out.csv", "t") as writer:  # noqa: PT012
+def test_what_breaks_off_after_the_reasons_were_added_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ValueError, match="broken"), CsvWriter(tmp_path / "out.csv", "t") as writer:  # noqa: PT012
         writer.append(rows_of([1, 2], [0.5, 0.6]))
-        (tmp_path / f"{writer.atomic.draft.name}2").mkdir()
         writer.append(rows_of([3], [float("nan")]))
-    assert not (tmp_path / "out.csv").exists()
+        assert len(small.names_in(tmp_path)) == 2  # drafts
+        raise ValueError("broken")
+    assert small.names_in(tmp_path) == []
+
+
+def test_a_link_planted_as_a_draft_is_never_written_through(tmp_path, monkeypatch):
+    (tmp_path / "victim").write_text("precious")
+    monkeypatch.setattr(os, "urandom", bytes)
+    for name in (f".oddwave-{'0' * 16}.part", f".out.csv.{os.getpid()}.part"):
+        (tmp_path / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(OutputError, match="exists"):
+        result_of([1], [0.5]).save_to_csv(tmp_path / "out.csv")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_draft_belongs_to_one_writer_alone(tmp_path):
+    with CsvWriter(tmp_path / "out.csv", "t") as one, CsvWriter(tmp_path / "out.csv", "t") as other:
+        for i in range(2000):
+            one.append(rows_of([i], [0.5]))
+            other.append(rows_of([-i], [float("nan")]))
+    assert (tmp_path / "out.csv").read_text() == "t,label,score\n" + "".join(f"{i},0,0.5\n" for i in range(2000))
+    assert small.names_in(tmp_path) == ["out.csv"]
+
+
+def test_threads_that_save_to_one_file_leave_one_of_them_whole(tmp_path):
+    results = [result_of(np.arange(3000), np.full(3000, score)) for score in (0.25, 0.5, 0.75, 1.5)]
+    wholes = {result.save_to_csv(tmp_path / f"{i}.csv").read_bytes() for i, result in enumerate(results)}
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda result: result.save_to_csv(tmp_path / "out.csv"), results * 5))
+    assert (tmp_path / "out.csv").read_bytes() in wholes
+    assert small.names_in(tmp_path) == ["0.csv", "1.csv", "2.csv", "3.csv", "out.csv"]
+
+
+@pytest.mark.parametrize("save_it", ["csv", "json", "detector"])
+def test_an_old_files_permissions_stay_and_a_new_ones_follow_the_umask(tmp_path, save_it):
+    def write(path):
+        if save_it == "detector":
+            detector = Detector(small.detector_bytes())
+            detector_file.save(path, detector.data, detector.metadata)
+        else:
+            getattr(result_of([1], [0.5]), f"save_to_{save_it}")(path)
+        return stat.S_IMODE(path.stat().st_mode)
+
+    before = os.umask(0o027)
+    try:
+        path = tmp_path / f"out.{'onnx' if save_it == 'detector' else save_it}"
+        assert write(path) == 0o640
+        for mode in (0o600, 0o666):
+            path.chmod(mode)
+            assert write(path) == mode
+    finally:
+        os.umask(before)
+
+
+def test_a_line_end_in_a_time_stays_in_its_cell_when_the_reasons_are_added(tmp_path):
+    times = ['2024-01-01\n"x"', f"{' ' * (1 << 22)}\n2024-01-02\n", "2024-01-03"]  # longer than what is copied at once
+    with CsvWriter(tmp_path / "out.csv", "t") as writer:
+        writer.append(rows_of(times[:2], [0.5, 0.5]))
+        writer.append(rows_of(times[2:], [float("nan")]))
+    assert (tmp_path / "out.csv").read_text() == (
+        "t,label,score,reason\n"
+        '"2024-01-01\n""x""",0,0.5,\n'
+        f'"{times[1]}",0,0.5,\n'
+        "2024-01-03,,,missing values for longer than max_gap\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["label", "score", "reason"])
+def test_a_time_column_named_like_a_result_column_is_called_time(tmp_path, name):
+    result = result_of([1, 2], [0.5, float("nan")], name=name)
+    assert parsed(result.save_to_csv(tmp_path / "out.csv"))[0] == ["time", "label", "score", "reason"]
+    assert next(read.read(tmp_path / "out.csv", Columns(("score",)))).time_name == "time"
+    assert result.table["anomaly"].columns == ["time", "label"]
+    assert json.loads(result.save_to_json(tmp_path / "out.json").read_text())["time_name"] == name
+
+
+def test_a_file_name_that_isnt_utf_8_is_written_as_escapes(tmp_path):
+    source = os.fsdecode(b"caf\xe9.csv")
+    result = result_of([1], [0.5], source=source, notes=(f"{source}: a note",))
+    found = json.loads(result.save_to_json(tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (found["input_path"], found["notes"]) == (r"caf\udce9.csv", [r"caf\udce9.csv: a note"])
+
+
+def test_very_many_inputs_of_one_name_are_numbered_without_counting_from_one():
+    names = Names()
+    assert [names.new(f"{i}/x.csv") for i in range(20_000)][-1] == "x_20000"
+    assert max(names.counts.values()) == 20_000
 
 
 def test_times_with_commas_and_quotes_are_quoted(tmp_path):

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from oddwave.clean import UnsortedError
 from oddwave.config import Detection
-from oddwave.errors import InputError
+from oddwave.errors import InputError, UnsortedError
 
 nan = np.nan
 

@@ -110,12 +110,21 @@ def test_named_channels_are_scored_and_no_others():
         ("PCA_ad", {"varience": 0.9}, "Did you mean variance"),
         ("PCA_ad", {"variance": 2}, "variance"),
         ("PCA_ad", {"rate": 0.5}, "rate"),
+        ("PCA_ad", {"smoothing": 0}, "train PCA_ad: smoothing is 0, which can't be used: expected int >= 1"),
+        ("ZScore_ad", {"input_lem": 1}, "Did you mean input_len"),
+        ("ZScore_ad", {"tim_col": "t"}, "Did you mean time_col"),
         ("PCA_ad", {"scored": ["feature_9"]}, "feature_9"),
     ],
 )
 def test_a_wrong_model_or_setting_is_named(model, settings, message):
     with pytest.raises(ConfigError, match=message):
         train(rows(600), model=model, **settings)
+
+
+def test_a_wrong_setting_is_told_the_nearest_of_all_that_there_are():
+    pytest.importorskip("torch")
+    with pytest.raises(ConfigError, match=r"train DLinear_ad: epoch is no setting\. Did you mean epochs"):
+        train(rows(600), model="DLinear_ad", epoch=3)
 
 
 def test_several_series_are_refused_with_advice():
@@ -135,7 +144,8 @@ def test_a_channel_without_any_value_is_left_aside_and_said_so():
     detector = train(values, model="PCA_ad")
     assert detector.metadata.channels == ["feature_0", "feature_2"]
     assert "feature_1" in detector.notes[0]
-    assert "last one: 1." in detector.notes[-1]
+    assert "last one: 1." in detector.notes[-2]
+    assert "extrapolated from 120 held-out ones" in detector.notes[-1]
 
 
 def test_rows_labelled_anomalous_are_not_learned_from(tmp_path):

@@ -12,23 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oddwave.errors import InputError
+from oddwave.errors import UnsortedError
 from oddwave.series import Floats, Ticks
 
 SCORED, LONG_GAP, NO_START, WARMING_UP, SHORT_STRETCH = range(5)
 NOWHERE = -1  # position of a row that is on no stretch
 STEP_ROWS = 10_000  # the step is the median over this many first rows, however long the series
 _FOREVER = 1 << 40
-
-
-class UnsortedError(InputError):
-    """A series that is read in pieces is not in time order."""
-
-    def __init__(self, source: str, row: int) -> None:
-        super().__init__(
-            f"{source} is not in time order: row {row} is earlier than the row before it.\n"
-            "Sort it by time, or give a file that fits in memory."
-        )
 
 
 @dataclass(frozen=True)

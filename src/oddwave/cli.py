@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -11,16 +12,27 @@ from typing import NoReturn
 
 from oddwave import cli_flags
 from oddwave.cli_flags import COMMANDS
-from oddwave.errors import ConfigError, OddwaveError, nearest
+from oddwave.errors import ConfigError, OddwaveError, nearest, visible
 
 DONE, MISTAKE, ANOMALIES, FAULT, INTERRUPTED = 0, 2, 3, 70, 130
 
 
 def run() -> NoReturn:
     """Run the command line and end the process."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as `>&-` does
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (open to the end)
     # numpy would start a thread for each processor, which takes longer than the little linear algebra done here
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for name in ("SIGTERM", "SIGHUP"):
+        if getattr(signal, name, None) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), _stop)
     sys.exit(main(sys.argv[1:]))
+
+
+def _stop(number: int, frame: object) -> NoReturn:  # noqa: ARG001 (Python gives it)
+    """End as the signal would have, but take half-written files along."""
+    sys.exit(128 + number)
 
 
 def main(words: Sequence[str]) -> int:
@@ -29,7 +41,12 @@ def main(words: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _command(words)
+        status = _command(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader has seen enough
+        silence()
+        return DONE
     except OddwaveError as error:
         tell(str(error))
         return MISTAKE
@@ -43,9 +60,14 @@ def main(words: Sequence[str]) -> int:
         return _fault(error)
 
 
-def tell(message: str) -> None:
-    """Print a message for the user on standard error."""
-    print(f"oddwave: {message}", file=sys.stderr)
+def tell(message: str, what: str = "oddwave") -> None:
+    """Print a message for the user on standard error; signs that a terminal would obey are written as escapes."""
+    print(f"{what}:", "\n".join(map(visible, message.split("\n"))), file=sys.stderr)
+
+
+def silence() -> None:
+    """Send what is still in the buffer of standard output nowhere, or Python complains at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fault(error: Exception) -> int:
@@ -69,6 +91,8 @@ def _command(words: Sequence[str]) -> int:
     if first in COMMANDS:
         return _subcommand(first, words[1:])
     if not first.startswith("-"):
+        if first in cli_flags.PLANNED and not Path(first).exists():
+            raise ConfigError(f"The command {first} comes with a later version of Oddwave; nothing was done.")
         file = f"\nTo score the file, type: oddwave predict {first}" if Path(first).exists() else ""
         raise ConfigError(f"{first!r} is no command.{nearest(first, COMMANDS)}{file}\nSee: oddwave --help")
     return _bare(words)
@@ -78,6 +102,10 @@ def _subcommand(name: str, words: Sequence[str]) -> int:
     parsers = {"predict": cli_flags.predict, "train": cli_flags.train, "models": cli_flags.models}
     calls: dict[str, Callable[[Namespace], int]] = {"predict": _predict, "train": _train, "models": _models}
     mixed = [flag for flag in (word.partition("=")[0] for word in words) if flag in cli_flags.BARE_ONLY]
+    if {"-c", "-o"} & set(words):
+        raise ConfigError(
+            f"oddwave {name} -c FILE -o KEY=VALUE comes with a later version of Oddwave; nothing was done."
+        )
     if mixed:
         raise ConfigError(
             f"{mixed[0]} belongs to the command without a subcommand; it can't stand together with {name}.\n"
@@ -137,7 +165,10 @@ def _train(flags: Namespace) -> int:
     )
     if not flags.quiet:
         for note in detector.notes:
-            print(f"note: {note}", file=sys.stderr)
+            tell(note, "note")
+        about = detector.metadata
+        rows, channels = f"{about.training['rows']:,} rows", f"{len(about.channels):,} channels"
+        print(f"{about.model} was trained on {rows} of {channels}, in windows of {about.size}.")
         print(f"The detector is saved in {flags.out}\nUse it with: oddwave predict DATA --model {flags.out}")
     return DONE
 
@@ -156,17 +187,18 @@ def _training_bar() -> Callable[[int, int, float, float | None, float], None]:
 
 
 def _models(flags: Namespace) -> int:  # noqa: ARG001 (takes no flags but --help)
-    from oddwave.detector import Detector, find, shipped
+    from oddwave import detector_file
+    from oddwave.detector import find, shipped
 
     rows = [("name", "size", "channels", "window")]
     for name in shipped():
-        about = Detector.load(name).metadata
+        about = detector_file.decode(detector_file.read(find(name)), name)
         rows.append(
             (
                 name,
                 f"{find(name).stat().st_size / 1024:.0f} KB",
                 str(len(about.channels)),
-                f"{about.size} rows",
+                f"{about.size} row{'' if about.size == 1 else 's'}",
             )
         )
     for name, *numbers in rows:

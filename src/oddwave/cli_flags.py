@@ -10,6 +10,7 @@ from oddwave import __version__
 from oddwave.errors import ConfigError, nearest
 
 COMMANDS = ("predict", "train", "models")
+PLANNED = ("check", "evaluate", "export", "serve", "bench")
 FORMATS = ("csv", "json")
 BARE_ONLY = ("--pipeline", "--input", "--get_pipeline_config", "--serve")
 
@@ -59,9 +60,12 @@ class Parser(argparse.ArgumentParser):
         """Parse every word, or say which flag was probably meant."""
         flags, rest = self.parse_known_args(words)
         if rest:
-            unknown = next((word for word in rest if word.startswith("-")), rest[0]).partition("=")[0]
+            flag = next((word for word in rest if word.startswith("-")), "").partition("=")[0]
             known = [flag for action in self._actions for flag in action.option_strings]
-            self.error(f"{unknown} is no flag of {self.prog}.{nearest(unknown, known)}")
+            wrong = (
+                f"{flag} is no flag of {self.prog}.{nearest(flag, known)}" if flag else f"{rest[0]!r} is one too many."
+            )
+            self.error(wrong)
         return flags
 
 
@@ -107,7 +111,7 @@ def train() -> Parser:
     add("--input_len", type=_whole, metavar="N", help="rows a window")
     add("--seed", type=_whole, metavar="N", help="start of the random numbers")
     add("--time_col", metavar="NAME", help="column with the times (default: found by its name)")
-    add("--label_col", metavar="NAME", help="column with known labels, 0 or 1")
+    add("--label_col", metavar="NAME", help="column with known labels, 0 or 1; rows with 1 are left out")
     add("--quiet", action="store_true", help="print errors only")
     return parser
 
@@ -134,7 +138,7 @@ def _add_settings(parser: Parser) -> None:
     add("--group_col", metavar="NAME", help="column that splits the table into series, scored one by one")
     add("--step_s", type=_decimal, metavar="X", help="time step in seconds, or units of a whole-number time")
     add("--max_gap", type=_whole, metavar="N", help="longest run of missing rows to fill")
-    add("--merge_gap", type=_whole, metavar="N", help="join events with at most N rows between (default: 0)")
+    add("--merge_gap", type=_whole, metavar="N", help="join events with at most N rows between (default: 5)")
     add("--min_length", type=_whole, metavar="N", help="drop events shorter than N rows (default: 1)")
 
 

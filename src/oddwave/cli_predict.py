@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from oddwave import config, save
+from oddwave.cli import silence, tell
 from oddwave.config import PipelineSection
-from oddwave.errors import ConfigError, InputError, OddwaveError, OutputError
-from oddwave.pipeline import Pipeline, find, paths
+from oddwave.errors import ConfigError, InputError, OddwaveError, OutputError, UnsortedError
+from oddwave.pipeline import Pipeline, config_of, inputs_of, several_failed
 from oddwave.result import Summary
 
-STREAMED = 4 << 20  # bytes of a file from which it is scored straight to disk, in bounded memory
-PACKED = 8  # a .gz or Parquet file counts for so many times its size
-IN_MEMORY = 2 << 30  # bytes of an unsorted file that are still sorted in memory
+STREAMED = 4 << 20  # bytes of a file from which it is scored piece by piece, in bounded memory
+PACKED = 8  # a .gz file counts for so many times its size
+IN_MEMORY = 2 << 30  # bytes of a file that is still read whole: to sort it, to split it, or to save it as JSON
 WRITERS = {"csv": save.to_csv, "json": save.to_json}
 
 
@@ -30,8 +31,8 @@ def predict(flags: Namespace) -> bool:
         If the only input fails, or at the end if some of several did, with the list of them.
     """
     pipeline, data = _pipeline(flags)
-    sources = pipeline.sources(data)
-    saver = _Saver(flags, pipeline, paths(sources), several=len(sources) > 1)
+    sources = list(pipeline.sources(data))
+    saver = _Saver(flags, pipeline, inputs_of(sources), several=len(sources) > 1)
     screen = _Screen(flags.quiet)
     failed: list[str] = []
     found = False
@@ -43,18 +44,18 @@ def predict(flags: Namespace) -> bool:
         except OddwaveError as error:
             if len(sources) == 1:
                 raise
-            failed.append(_indented(source, error))
+            failed.append(_named(source, error))
         if screen.is_closed and not flags.save_path and not flags.fail_on_anomaly:
             break
     if failed:
-        raise InputError(f"{len(failed)} of {len(sources)} inputs failed, the others are done:\n" + "\n".join(failed))
+        raise InputError(several_failed(failed, len(sources), "inputs"))
     return found
 
 
 def _pipeline(flags: Namespace) -> tuple[Pipeline, Any]:
     if flags.format and not flags.save_path:
         raise ConfigError("--format says what to save, but not where. Add --save_path DIR.")
-    file = find(getattr(flags, "pipeline", None) or "ts_ad")
+    file = config_of(getattr(flags, "pipeline", None) or "ts_ad")
     settings = {name: getattr(flags, name) for name in config.FLAGS if getattr(flags, name) is not None}
     section = config.build(PipelineSection, settings, "the command line", file.pipeline)
     data = flags.input or file.general.input
@@ -66,14 +67,16 @@ def _pipeline(flags: Namespace) -> tuple[Pipeline, Any]:
 class _Saver:
     """Save what was asked for, each result to a file of its own, and hand on what is printed."""
 
-    def __init__(self, flags: Namespace, pipeline: Pipeline, inputs: frozenset[str], several: bool) -> None:
+    def __init__(self, flags: Namespace, pipeline: Pipeline, inputs: frozenset[save.FileId], several: bool) -> None:
         self.pipeline = pipeline
         self.is_quiet = flags.quiet
         self.save_path = flags.save_path
         self.formats = flags.format or (("json",) if _is_json(flags.save_path) else ("csv",))
         self.inputs = inputs
         self.names = save.Names()
-        has_folder = not self.save_path or save.target(self.save_path, ".csv", "") != Path(self.save_path)
+        has_folder = self.save_path is None or (
+            save.target(self.save_path, f".{self.formats[0]}", "") != Path(self.save_path)
+        )
         several = several or pipeline.settings.group_col is not None or len(self.formats) > 1
         if not has_folder and several:
             raise OutputError(
@@ -83,14 +86,16 @@ class _Saver:
 
     def summaries(self, source: Any) -> Iterator[Summary]:
         """Score one input, save its results and yield what is printed of each."""
-        from oddwave.clean import UnsortedError
-
-        if self.save_path and self.formats == ("csv",) and is_streamed(source, self.pipeline.settings):
+        is_csv = not self.save_path or self.formats == ("csv",)
+        if is_csv and is_streamed(source, self.pipeline.settings):
             try:
                 yield self._stream(source)
                 return
             except UnsortedError as error:
-                _check_memory(source, error)
+                _check_memory(source, f"{error}\n", "sorted", "Sort it by time first, as with: sort -t, -k1,1")
+        else:
+            wish = "Save it as CSV only" if self.pipeline.settings.group_col is None else "Split it by the group column"
+            _check_memory(source, "", "read whole", f"{wish}, or split it by time.")
         for result in self.pipeline.results(source, self.pipeline.settings, self.names, self.inputs):
             if self.save_path:
                 for form in self.formats:
@@ -98,8 +103,9 @@ class _Saver:
             yield result.summary()
 
     def _stream(self, source: Any) -> Summary:
-        """Score a file straight to disk; its rows are never all in memory."""
-        path = save.target(self.save_path, ".csv", self.names.peek(os.fspath(source)))
+        """Score a file straight to disk, or only for what is printed; its rows are never all in memory."""
+        name = self.names.peek(os.fspath(source))
+        path = save.target(self.save_path, ".csv", name) if self.save_path else None
         if self.is_quiet or not sys.stderr.isatty():
             summary = self.pipeline.write_csv(source, path, self.inputs)
         else:
@@ -120,52 +126,55 @@ class _Screen:
 
     def show(self, summary: Summary, several: bool) -> None:
         """Print one result; a reader that went away is no error."""
+        where = [summary.input_path] if several else []
+        where += [] if summary.group is None else [f"group {summary.group}"]
+        name = f"{', '.join(where)}: " if where else ""
         if self.is_quiet:
+            if summary.rows == sum(summary.unscored.values()):  # silence would say that all is well
+                tell(f"{name}no row could be scored: {', '.join(summary.unscored)}", "note")
             return
-        name = f"{summary.input_path}: " if several else ""
         for note in summary.notes:
-            print(f"note: {name}{note}", file=sys.stderr)
+            tell(f"{name}{note}", "note")
         if self.is_closed:
             return
         try:
             summary.print()
             sys.stdout.flush()
         except BrokenPipeError:
-            self._close()
+            self.is_closed = True
+            silence()
         except OSError as error:
-            self._close()
+            silence()
             raise OutputError(f"Standard output can't be written: {error.strerror}.") from None
-
-    def _close(self) -> None:
-        """Send what is still in the buffer nowhere, or Python complains at exit."""
-        self.is_closed = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_streamed(source: Any, settings: PipelineSection) -> bool:
-    """Say whether an input goes straight to disk: a large CSV or Parquet file, not split by a column."""
+    """Say whether an input is scored piece by piece: a large CSV or Parquet file, not split by a column."""
     if settings.group_col is not None or not isinstance(source, (str, os.PathLike)):
         return False
-    name = os.fspath(source).lower()
-    is_packed = name.endswith((".gz", ".parquet", ".pq"))
-    if not is_packed and not name.endswith((".csv", ".txt", ".tsv")):
-        return False
-    return _size(source) * (PACKED if is_packed else 1) > STREAMED
+    return _suffix(source) in (".csv", ".txt", ".tsv", ".gz", ".parquet") and _size(source) > STREAMED
+
+
+def _suffix(source: str | os.PathLike[str]) -> str:
+    return Path(os.fsdecode(source)).suffix.lower()
 
 
 def _size(source: str | os.PathLike[str]) -> int:
+    """Return about how many bytes a file is unpacked; 0 for a URL, or for what reading it will complain about."""
+    if _suffix(source) == ".parquet":
+        from oddwave.read.table import parquet_bytes
+
+        return parquet_bytes(Path(source))
     try:
-        return Path(source).stat().st_size
+        return Path(source).stat().st_size * (PACKED if _suffix(source) == ".gz" else 1)
     except (OSError, ValueError):
-        return 0  # a URL, or what reading it will complain about
+        return 0
 
 
-def _check_memory(source: Any, error: InputError) -> None:
+def _check_memory(source: Any, why: str, what: str, advice: str) -> None:
     if _size(source) > IN_MEMORY:
-        raise InputError(
-            f"{error}\nThe file is larger than {IN_MEMORY >> 30} GB, so it isn't sorted in memory. "
-            "Sort it by time first, for instance with: sort -t, -k1,1"
-        ) from None
+        subject = "The file" if why else str(source)
+        raise InputError(f"{why}{subject} is larger than {IN_MEMORY >> 30} GB, so it isn't {what} in memory. {advice}")
 
 
 def _is_json(save_path: str | None) -> bool:
@@ -181,8 +190,7 @@ def _progress(sources: list[Any], is_quiet: bool) -> Iterable[Any]:
     return tqdm(sources, unit="input", leave=False)
 
 
-def _indented(source: Any, error: OddwaveError) -> str:
+def _named(source: Any, error: OddwaveError) -> str:
     text = str(error)
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    text = text if name in text else f"{name}: {text}"
-    return "  " + text.replace("\n", "\n    ")
+    return text if name in text else f"{name}: {text}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -44,7 +44,7 @@ class Detection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=10_000)] | None,
         Meta(description="Longest run of missing rows to fill; null: the detector's."),
     ] = None
-    merge_gap: Annotated[int, Meta(ge=0, description="Join events with at most this many rows between.")] = 0
+    merge_gap: Annotated[int, Meta(ge=0, description="Join events with at most this many rows between.")] = 5
     min_length: Annotated[int, Meta(ge=1, description="Drop events shorter than this many rows.")] = 1
     contributions: Annotated[
         bool, Meta(description="Keep each channel's contribution for every row, not only in events.")
@@ -95,7 +95,13 @@ def detection(section: PipelineSection) -> Detection:
     return Detection(**{name: getattr(section, name) for name in Detection.__struct_fields__})
 
 
-def build(kind: type[AnySection], values: Mapping[Any, Any], where: str, base: AnySection | None = None) -> AnySection:
+def build(
+    kind: type[AnySection],
+    values: Mapping[Any, Any],
+    where: str,
+    base: AnySection | None = None,
+    strict: bool = True,
+) -> AnySection:
     """Return a section with these values, or say what is wrong with the first that can't be used.
 
     Parameters
@@ -104,6 +110,8 @@ def build(kind: type[AnySection], values: Mapping[Any, Any], where: str, base: A
         Where the values come from, for messages: "ts_ad.yaml, section Pipeline".
     base
         Section whose values hold where none is given; None: the defaults.
+    strict
+        Refuse a number that is given as text; else it is read.
 
     Examples
     --------
@@ -115,17 +123,20 @@ def build(kind: type[AnySection], values: Mapping[Any, Any], where: str, base: A
     Known are: scoring, threshold, step_s, max_gap, merge_gap, min_length, contributions.
     """
     hints = get_type_hints(kind, include_extras=True)
-    known = kind.__struct_fields__
-    checked = {}
-    for key, value in values.items():
-        if key not in known:
-            text = key if isinstance(key, str) else _shown(key)
-            raise ConfigError(f"{where}: {text} is no setting.{nearest(text, known)}\nKnown are: {', '.join(known)}.")
-        checked[key] = _checked(key, value, hints[key], where)
+    check_known(values, kind.__struct_fields__, where)
+    checked = {key: _checked(key, value, hints[key], where, strict) for key, value in values.items()}
     return msgspec.structs.replace(base, **checked) if base is not None else kind(**checked)
 
 
-def _checked(key: str, value: Any, hint: Any, where: str) -> Any:
+def check_known(keys: Iterable[Any], known: Sequence[str], where: str) -> None:
+    """Refuse a key that is no setting, with the nearest that is."""
+    for key in keys:
+        if key not in known:
+            text = key if isinstance(key, str) else _shown(key)
+            raise ConfigError(f"{where}: {text} is no setting.{nearest(text, known)}\nKnown are: {', '.join(known)}.")
+
+
+def _checked(key: str, value: Any, hint: Any, where: str, strict: bool) -> Any:
     if getattr(value, "shape", None) == ():  # a number from numpy
         value = value.item()
     if isinstance(value, os.PathLike):
@@ -133,24 +144,26 @@ def _checked(key: str, value: Any, hint: Any, where: str) -> Any:
     about = _description(hint)
     reason = "it must be finite."
     try:
-        if not isinstance(value, float) or math.isfinite(value):
-            return msgspec.convert(value, hint)
+        found = msgspec.convert(value, hint, strict=strict)
+        if not isinstance(found, float) or math.isfinite(found):
+            return found
     except msgspec.ValidationError as error:
         choices = [option for option in _choices(hint) if isinstance(option, str)]
         if choices:
             reason = f"it must be one of {', '.join(choices)}.{nearest(str(value), choices)}"
         else:
             reason = f"{str(error).replace('`', '').lower()}."
-    raise ConfigError(f"{where}: {key} is {_shown(value)}, which can't be used: {reason}\n{key}: {about}")
+    wrong = f"{where}: {key} is {_shown(value)}, which can't be used: {reason}"
+    raise ConfigError(f"{wrong}\n{key}: {about}" if about else wrong)
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:
-    inner = get_args(hint)[0]
+    inner = next(iter(get_args(hint)), None)
     return get_args(inner) if get_origin(inner) is Literal else ()
 
 
 def _description(hint: Any) -> str:
-    return next((meta.description or "" for meta in hint.__metadata__ if isinstance(meta, Meta)), "")
+    return next((meta.description or "" for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, Meta)), "")
 
 
 def _shown(value: Any) -> str:
@@ -222,13 +235,14 @@ def _load_yaml(text: str, where: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Refuses a key that is given twice; reads 1e-3 as a number, as YAML 1.2 does."""
+        """Refuses a key that is given twice, or that merges; reads 1e-3 as a number, as YAML 1.2 does."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen: set[Any] = set()
             for key_node, _ in node.value:
-                if key_node.tag == "tag:yaml.org,2002:merge":
-                    continue
+                if key_node.tag == "tag:yaml.org,2002:merge":  # merges of merges grow without bound
+                    line = key_node.start_mark.line + 1
+                    raise ConfigError(f"{where}, line {line}: the key << isn't read. Write the keys out.")
                 key = self.construct_object(key_node, deep=True)
                 if isinstance(key, str) and key in seen:
                     line = key_node.start_mark.line + 1
@@ -275,9 +289,11 @@ def pipeline_config_text(name: str = "ts_ad") -> str:
 
 
 def write_pipeline_config(name: str = "ts_ad", folder: str | os.PathLike[str] = ".") -> Path:
-    """Write the pipeline file `name`.yaml to a folder, but never over an edited one; return its path."""
+    """Write the pipeline file to a folder, or as a .yaml file, but never over an edited one; return its path."""
     check_pipeline_name(name)
-    path = Path(folder) / f"{name}.yaml"
+    path = Path(folder)
+    if path.is_dir() or path.suffix.lower() not in {".yaml", ".yml"}:
+        path /= f"{name}.yaml"
     text = pipeline_config_text(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

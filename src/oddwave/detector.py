@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -114,10 +114,10 @@ class Detector:
         from oddwave import read
 
         columns = {name: settings.pop(name) for name in ("time_col", "group_col", "label_col") if name in settings}
-        found = list(read.read(data, self.columns(**columns)))
+        found = list(islice(read.read(data, self.columns(**columns)), 2))
         if len(found) != 1:
             raise InputError(
-                f"detect takes one series, but got {len(found)}. Use create_pipeline(...).predict for many."
+                f"detect takes one series, but got {'several' if found else 'none'}. Use create_pipeline(...).predict for many."
             )
         return self.detect_series(found[0], config.build(Detection, settings, "detect"))
 

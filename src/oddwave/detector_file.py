@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from oddwave import graph
-from oddwave.errors import DetectorFileError, OutputError
+from oddwave.atomic import Atomic
+from oddwave.errors import DetectorFileError
 from oddwave.metadata import Metadata, problem
 from oddwave.protobuf import WireError, block, fields
 
@@ -23,22 +23,8 @@ _CHECKSUM_KEY = "oddwave.sha256"
 
 def save(path: str | os.PathLike[str], model: bytes, metadata: Metadata) -> None:
     """Write a detector file, whole or not at all."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".oddwave-", delete=False) as file:
-            try:
-                file.write(encode(model, metadata))
-                file.close()
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written: {error.strerror}. Choose another place for the detector."
-        ) from None
+    with Atomic(Path(path)) as file:
+        file.write(encode(model, metadata))
 
 
 def encode(model: bytes, metadata: Metadata) -> bytes:

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class OddwaveError(Exception):
     """Base of all errors that Oddwave raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process with the message as it is, whatever the class is made from."""
+        return _again, (self.__class__, *self.args)
+
+
+def _again(kind: type[OddwaveError], *args: Any) -> OddwaveError:
+    return kind.__new__(kind, *args)
 
 
 class InputError(OddwaveError):
@@ -54,6 +63,16 @@ class TooShortError(InputError):
         )
 
 
+class UnsortedError(InputError):
+    """A series that is read in pieces is not in time order."""
+
+    def __init__(self, source: str, row: int) -> None:
+        super().__init__(
+            f"{source} is not in time order: row {row} is earlier than the row before it.\n"
+            "Sort it by time, or give a file that fits in memory."
+        )
+
+
 class MissingExtraError(OddwaveError):
     """A feature needs a package that isn't installed.
 
@@ -69,6 +88,17 @@ class MissingExtraError(OddwaveError):
             f"{feature} needs the package {package}, which isn't installed.\n"
             f"Install it with: pip install 'oddwave[{extra}]'"
         )
+
+
+def visible(text: str) -> str:
+    r"""Write signs that a terminal would obey as escapes.
+
+    Examples
+    --------
+    >>> visible("flow\x1b[2J")
+    'flow\\x1b[2J'
+    """
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oddwave import config, device as devices, save
-from oddwave.config import PipelineConfig, PipelineSection
+from oddwave.config import Detection, PipelineConfig, PipelineSection
 from oddwave.errors import ConfigError, DeviceError, InputError
 from oddwave.result import Result, Scored, Summary
 from oddwave.series import Columns, Series
@@ -37,16 +39,20 @@ class Pipeline:
         self.detector = load(settings.model, settings.device)
         chosen = (f"The device auto: {self.detector.device} was chosen.",) if settings.device == "auto" else ()
         self.notes: tuple[str, ...] = (*chosen, NO_HPIP) if settings.use_hpip else chosen
+        self.detector_ids = save.file_ids([self.detector.source], strict=False)
 
     def predict(self, data: Any = None, **settings: Any) -> Iterator[Result]:
         """Yield one result an input, or one a group of it, reading each only when its turn comes.
+
+        A group that can't be scored doesn't stop the others of its input; the error comes after them.
 
         Parameters
         ----------
         data
             A path (CSV, CSV.GZ, XLSX, XLS, Parquet), `-` (standard input), a URL, a folder or pattern of
             files, a pandas or polars DataFrame, a pyarrow Table, an array (time, channel), a dict
-            `{"ts": any of these}`, or a list of any of these. None: the input that the pipeline file names.
+            `{"ts": any of these}`, or a list or iterator of any of these; of an iterator, one at a time is taken.
+            None: the input that the pipeline file names.
         settings
             Any of `scoring`, `threshold`, `step_s`, `max_gap`, `merge_gap`, `min_length`, `contributions`,
             `time_col` and `group_col`, for this call; `batch_size` is taken too and changes no result.
@@ -56,12 +62,12 @@ class Pipeline:
         ConfigError
             At once, if a setting can't be used.
         InputError
-            When its turn comes, if an input can't be read or used.
+            When its turn comes, if an input can't be read or used; after the others, if a group can't be.
         """
         chosen = self.chosen(settings)
         sources = self.sources(data)
         names = save.Names()
-        inputs = paths(sources)
+        inputs = inputs_of(sources) if isinstance(sources, list) else frozenset()
         return (result for source in sources for result in self.results(source, chosen, names, inputs))
 
     def chosen(self, settings: dict[str, Any]) -> PipelineSection:
@@ -72,39 +78,59 @@ class Pipeline:
             raise ConfigError(f"predict: {name} is fixed when the pipeline is made. Give it to create_pipeline.")
         return config.build(PipelineSection, settings, "predict", self.settings) if settings else self.settings
 
-    def sources(self, data: Any = None) -> list[Any]:
-        """Return the single inputs in `data`, none of them read yet."""
+    def sources(self, data: Any = None) -> list[Any] | Iterator[Any]:
+        """Return the single inputs in `data`, none of them read yet; an iterator is left one."""
         from oddwave import read
 
         data = self.input if data is None else data
         if data is None:
             raise InputError("No input was given, and the pipeline names none. Give a file, a folder or a table.")
-        return list(read.sources(data))
+        found = read.sources(data)
+        return found if isinstance(data, Iterator) else list(found)
 
     def results(
         self,
         source: Any,
         settings: PipelineSection,
         names: save.Names | None = None,
-        inputs: frozenset[str] = frozenset(),
+        inputs: frozenset[save.FileId] = frozenset(),
     ) -> Iterator[Result]:
-        """Read one input and yield the result of each series in it."""
+        """Read one input and yield the result of each series in it.
+
+        Raises
+        ------
+        InputError
+            If the input can't be read or used; if only some of its groups can't be, after the results of the others.
+        """
         from oddwave import read
 
         names = names or save.Names()
         detection = config.detection(settings)
+        failed: list[InputError] = []
+        n_series = 0
         for series in read.read_one(source, self.columns(settings)):
-            result = self.detector.detect_series(series, detection)
+            n_series += 1
+            name = series.source if series.group is None else f"{series.source}, group {series.group}"
+            try:
+                result = self.detector.detect_series(replace(series, source=name), detection)
+            except InputError as error:
+                failed.append(error)
+                continue
+            result.series = replace(result.series, source=series.source)
             result.name = names.new(series.source, series.group)
-            result.inputs = inputs
+            result.inputs = inputs | self.detector_ids
             result.notes += self.notes
             yield result
+        if failed and n_series == 1:
+            raise failed[0]
+        if failed:
+            raise InputError(several_failed(failed, n_series, "groups"))
 
     def write_csv(
         self,
         source: str | os.PathLike[str],
-        path: str | os.PathLike[str],
-        inputs: frozenset[str] = frozenset(),
+        path: str | os.PathLike[str] | None,
+        inputs: frozenset[save.FileId] = frozenset(),
         chunk_rows: int = 1 << 15,
         progress: Callable[[int], object] | None = None,
     ) -> Summary:
@@ -113,9 +139,9 @@ class Pipeline:
         Parameters
         ----------
         path
-            File to write; an existing one is replaced whole.
+            File to write; an existing one is replaced whole. None: the rows are only summed up.
         inputs
-            Real paths of further files that must not be overwritten; the source never is.
+            `save.file_ids` of further files that must not be overwritten; the source and the detector never are.
         chunk_rows
             Rows read at a time; changes no result.
         progress
@@ -128,8 +154,8 @@ class Pipeline:
         """
         from oddwave import read
 
-        path = Path(path)
-        save.protect(path, os.fspath(source), inputs)
+        if path is not None:
+            save.protect(Path(path), os.fspath(source), inputs | self.detector_ids)
         detection = config.detection(self.settings)
         chunks = _ahead(read.read_chunks(Path(source), self.columns(self.settings), chunk_rows))
         first = next(chunks, None)
@@ -145,9 +171,10 @@ class Pipeline:
             summary.events, notes = yield from self.detector.detect_chunks(chain([first], chunks), detection)
             summary.notes = (*notes, *self.notes)
 
-        with save.CsvWriter(path, first.time_name) as writer:
+        with nullcontext() if path is None else save.CsvWriter(Path(path), first.time_name) as writer:
             for piece in rows():
-                writer.append(piece)
+                if writer is not None:
+                    writer.append(piece)
                 summary.add(piece)
                 if progress is not None:
                     progress(len(piece))
@@ -187,7 +214,7 @@ def create_pipeline(
     ...     res.print()
     ...     res.save_to_csv("./output/")
     """
-    found = find(pipeline)
+    found = config_of(pipeline)
     given = {"model": model, "device": device, "use_hpip": use_hpip}
     settings |= {key: value for key, value in given.items() if value is not None}
     section = config.build(PipelineSection, settings, "create_pipeline", found.pipeline) if settings else found.pipeline
@@ -210,8 +237,10 @@ def load(model: str | os.PathLike[str], device: str = "cpu") -> Detector:
 
     Raises
     ------
+    ConfigError
+        If there is none.
     DetectorFileError
-        If there is none, or it is damaged or unsafe.
+        If it is damaged or unsafe.
     DeviceError
         If the device can't be had.
     """
@@ -235,37 +264,37 @@ def detect(data: Any, model: str | os.PathLike[str] = "DLinear_ad", device: str 
     --------
     >>> detect("ts_ad.csv").events  # doctest: +SKIP
     """
-    results = create_model(model, device, **settings).predict(data)
-    result = next(results, None)
-    if result is None:
-        raise InputError("There is no series in the data.")
-    if next(results, None) is not None:
-        raise InputError(
-            "detect takes one series, but the data holds several.\n"
-            "Use create_pipeline(...).predict(data), which yields one result each."
-        )
+    pipeline = create_model(model, device, **settings)
+    names = (*Detection.__struct_fields__, "time_col", "group_col")
+    chosen = {name: getattr(pipeline.settings, name) for name in names}
+    result = pipeline.detector.detect(data, **chosen)
+    result.inputs = pipeline.detector_ids
+    result.notes += pipeline.notes
     return result
 
 
-def find(pipeline: str | os.PathLike[str]) -> PipelineConfig:
+def config_of(pipeline: str | os.PathLike[str]) -> PipelineConfig:
     """Return the configuration of a pipeline, by name or from its file."""
     text = os.fspath(pipeline)
-    if text in config.PIPELINES:
-        return PipelineConfig()
     path = Path(text)
-    if path.suffix.lower() in {".yaml", ".yml"} or path.name != text or path.is_file():
+    is_file = path.suffix.lower() in {".yaml", ".yml"} or path.name != text or path.is_file()
+    if is_file and text not in config.PIPELINES:
         return config.read_pipeline_config(text)
     config.check_pipeline_name(text)
-    raise AssertionError(text)
+    return PipelineConfig()
 
 
-def paths(sources: Iterable[Any]) -> frozenset[str]:
-    """Return the real paths of several inputs that are files: no result may be saved over them."""
-    sources = list(sources)
-    if len(sources) < 2:
-        return frozenset()
-    files = (source for source in sources if isinstance(source, (str, os.PathLike)))
-    return frozenset(os.path.realpath(file) for file in files)
+def inputs_of(sources: list[Any]) -> frozenset[save.FileId]:
+    """Return what tells several inputs that are files from others: no result may be saved over them."""
+    return save.file_ids(sources, strict=False) if len(sources) > 1 else frozenset()
+
+
+def several_failed(errors: Iterable[Exception | str], count: int, what: str) -> str:
+    """Return one message for several errors among `count` inputs or groups."""
+    lines = ["  " + str(error).replace("\n", "\n    ") for error in errors]
+    some = f"{len(lines)} of {count} {what} failed, the others are done"
+    which = some if len(lines) < count else f"All {count} {what} failed"
+    return f"{which}:\n" + "\n".join(lines)
 
 
 def _ahead(chunks: Iterator[Series]) -> Iterator[Series]:

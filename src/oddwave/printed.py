@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from oddwave.errors import visible
 from oddwave.events import Event
 from oddwave.result import HEAD, TAIL, Summary
 from oddwave.series import TimeKind
@@ -42,7 +43,7 @@ def frame(summary: Summary) -> str:
     lines = [f"{'':<{width}}  label", f"{name:<{width}}  {'':>5}", *lines]
     if not whole:
         lines += ["", f"[{summary.rows} rows x 1 columns]"]
-    return "\n".join(lines)
+    return _joined(lines)
 
 
 def report(summary: Summary) -> str:
@@ -51,7 +52,12 @@ def report(summary: Summary) -> str:
     if summary.unscored:
         why = "; ".join(f"{reason} ({count:,})" for reason, count in summary.unscored.items())
         lines.append(f"{sum(summary.unscored.values()):,} of {_count(summary.rows, 'row')} not scored: {why}.")
-    return "\n".join(lines)
+    return _joined(lines)
+
+
+def _joined(lines: list[str]) -> str:
+    """Join lines; whatever names the input or the detector brought along, none can command the terminal."""
+    return "\n".join(map(visible, lines))
 
 
 def _heading(summary: Summary) -> str:
@@ -79,7 +85,7 @@ def _table(summary: Summary) -> list[str]:
 
 
 def _event(event: Event, kind: TimeKind) -> tuple[str, str, str, str, str, str]:
-    channels = ", ".join(f"{_visible(name)} {100 * share:.0f} %" for name, share in event.channels)
+    channels = ", ".join(f"{name} {100 * share:.0f} %" for name, share in event.channels)
     long = span(event.duration) if kind == "datetime" else f"{event.duration:g}"
     return _cell(event.start), _cell(event.end), long, f"{event.rows:,}", number(event.peak_score), channels
 
@@ -158,10 +164,5 @@ def _unspaced(cells: list[str]) -> list[str]:
 def _cell(value: Any) -> str:
     if value is None:
         return "NaN"
-    text = str(value).translate({9: "\\t", 10: "\\n", 13: "\\r"})
+    text = visible(str(value))
     return text if len(text) <= CELL else text[: CELL - 3] + "..."
-
-
-def _visible(text: str) -> str:
-    """Write characters that a terminal would obey as escapes."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
@@ -114,7 +114,7 @@ class Result(Mapping[str, Any]):
     name
         What files in a folder are called after; empty: the input's own name.
     inputs
-        Real paths of the inputs of the same call, which no output may overwrite.
+        What tells the inputs of the same call, and the detector, from other files: no output may overwrite them.
     """
 
     series: Series
@@ -128,7 +128,7 @@ class Result(Mapping[str, Any]):
     notes: tuple[str, ...] = ()
     contribution: Floats | None = None
     name: str = ""
-    inputs: frozenset[str] = frozenset()
+    inputs: frozenset[tuple[int, int]] = frozenset()
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -167,9 +167,9 @@ class Result(Mapping[str, Any]):
         """Polars frames `anomaly` (time, label), `score` (time, score, contributions) and `events`."""
         import polars as pl
 
-        name = self.series.time_name
         scores = self._scores()
-        time = pl.Series("time" if name in {"label", *scores} else name, self.series.index.tolist())
+        name = time_column(self.series.time_name, ("label", "score", "reason", *scores))
+        time = pl.Series(name, self.series.index.tolist())
         label = pl.Series("label", self.label.astype(np.int64))
         score = pl.DataFrame([time, *(pl.Series(key, column, nan_to_null=True) for key, column in scores.items())])
         anomaly = pl.DataFrame([time, label]).with_columns(pl.col("label").replace(-1, None))
@@ -252,6 +252,11 @@ class Result(Mapping[str, Any]):
         rows = pandas.Index(index if index.dtype.kind in "iuf" else index.tolist(), name=self.series.time_name)
         frame: pd.DataFrame = pandas.DataFrame(columns, index=rows)
         return frame
+
+
+def time_column(name: str, columns: Collection[str] = ("label", "score", "reason")) -> str:
+    """Return what the time column is called beside result columns: its own name, unless one of them has it."""
+    return "time" if name in columns else name
 
 
 def as_dict(event: Event) -> dict[str, Any]:

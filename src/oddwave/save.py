@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from oddwave.atomic import Atomic, cant_write
 from oddwave.errors import OutputError
-from oddwave.result import REASONS, Result, Scored, as_dict
+from oddwave.result import REASONS, Result, Scored, as_dict, time_column
 
 COMPRESSED = {".gz"}
+OTHERS = {".csv", ".json", ".xlsx", ".xls", ".parquet", ".html", ".png", ".gz"}  # no format goes under another's name
 LABELS = [b",,", b",0,", b",1,"]  # by label + 1; a row without a label has an empty cell
 NAME_LENGTH = 80  # letters; file systems take 255 bytes
 QUOTED = re.compile('[",\r\n]')
+FileId: TypeAlias = tuple[int, int]  # device and number on it
 
 
 def to_csv(result: Result, save_path: str | PathLike[str]) -> Path:
@@ -56,22 +59,32 @@ def as_json(result: Result) -> dict[str, Any]:
         columns = zip(series.channels, result.contribution.T, strict=True)
         rows["contribution"] = {channel: column.tolist() for channel, column in columns}
     return {
-        "input_path": result.input_path,
-        **({} if result.group is None else {"group": result.group}),
+        "input_path": _utf8(result.input_path),
+        **({} if result.group is None else {"group": _utf8(result.group)}),
         "model": result.model,
         "scoring": result.scoring,
         "threshold": result.threshold,
         "time_name": series.time_name,
         "rows": rows,
         "events": [as_dict(event) for event in result.events],
-        "notes": list(result.notes),
+        "notes": [_utf8(note) for note in result.notes],
     }
+
+
+def _utf8(text: str) -> str:
+    """Write as escapes what UTF-8 can't hold: the bytes of a file name in another encoding."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def target(save_path: str | PathLike[str], suffix: str, name: str) -> Path:
     """Return the file to write: `save_path` itself, or `name` with the suffix in it if it is a folder.
 
     A folder is what exists as one, ends in a separator, or has no suffix (`.5` of `v1.5` is none).
+
+    Raises
+    ------
+    OutputError
+        If `save_path` is empty, or has the suffix of another format.
     """
     text = os.fspath(save_path)
     if not text:
@@ -80,6 +93,11 @@ def target(save_path: str | PathLike[str], suffix: str, name: str) -> Path:
     ends_open = text.endswith(("/", os.sep))
     if ends_open or path.is_dir() or not path.suffix or path.suffix[1:].isdigit():
         return path / f"{name}{suffix}"
+    if path.suffix.lower() in OTHERS - {suffix}:
+        raise OutputError(
+            f"{text} ends in {path.suffix}, but what is saved there is {suffix[1:].upper()}.\n"
+            f"Give a folder, or a name that ends in {suffix}."
+        )
     return path
 
 
@@ -120,6 +138,7 @@ class Names:
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
+        self.counts: dict[str, int] = {}  # by stem: the smaller numbers are all taken
 
     def new(self, source: str, group: str | None = None) -> str:
         """Take a name for an input: its stem, with a number if that is taken."""
@@ -129,80 +148,49 @@ class Names:
 
     def peek(self, source: str, group: str | None = None) -> str:
         """Return the name that `new` would give."""
-        wanted = name = stem(source, group)
-        count = 1
-        while name.casefold() in self.taken:
+        wanted = stem(source, group)
+        count = self.counts.get(wanted.casefold(), 1)
+        while (name := wanted if count == 1 else f"{wanted}_{count}").casefold() in self.taken:
             count += 1
-            name = f"{wanted}_{count}"
+        self.counts[wanted.casefold()] = count
         return name
 
 
-def protect(path: Path, source: str, inputs: frozenset[str] = frozenset()) -> None:
-    """Refuse to write over an input, by whatever path it is reached."""
+def protect(path: Path, source: str, inputs: frozenset[FileId] = frozenset()) -> None:
+    """Refuse to write over an input or the detector in use, by whatever path or link it is reached."""
     try:
-        if not path.exists():
-            return
-        over = os.path.realpath(path) in inputs or (Path(source).exists() and path.samefile(source))
+        found = file_ids([path])
     except (OSError, ValueError) as error:
-        raise OutputError(_why(path, error)) from None
-    if over:
+        raise cant_write(path, error) from None
+    if found & (inputs | file_ids([source], strict=False)):
         raise OutputError(
-            f"{path} is an input itself (read as {source}); saving the result there would destroy it.\n"
-            "Give another folder or file name to save to."
+            f"{path} is an input itself, or the detector in use (with the input {source}).\n"
+            "Saving the result there would destroy it. Give another folder or file name to save to."
         )
 
 
-class Atomic:
-    """A file that appears under its name when all of it is written, or not at all."""
+def file_ids(paths: Iterable[Any], strict: bool = True) -> frozenset[FileId]:
+    """Return what tells files apart, however they are reached; what is no file, or no longer there, is left out.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.draft = path.with_name(f".{path.name[:NAME_LENGTH]}.{os.getpid()}.part")
-
-    def __enter__(self) -> IO[bytes]:
+    Raises
+    ------
+    OSError, ValueError
+        If a path can't be looked at, unless not `strict`.
+    """
+    found = set()
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            continue
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path = Path(os.path.realpath(self.path))  # a link stays, what it points to is replaced
-            self.draft = self.path.with_name(self.draft.name)
-            if self.path.exists() and not self.path.is_file():
-                raise OutputError(f"{self.path} can't be written: it is not an ordinary file. Give another path.")
-            self.file: IO[bytes] = self.draft.open("w+b")
-        except OSError as error:
-            raise OutputError(_why(self.path, error)) from None
-        return self.file
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.file.close()
-            if error is None:
-                self.draft.replace(self.path)
-                return
-        except OSError as fault:
-            self._discard()
-            raise OutputError(_why(self.path, fault)) from None
-        self._discard()
-        if isinstance(error, OSError):
-            raise OutputError(_why(self.path, error)) from None
-
-    def _discard(self) -> None:
-        self.draft.unlink(missing_ok=True)
-
-
-def _why(path: Path, error: OSError | ValueError) -> str:
-    if not isinstance(error, OSError):
-        return f"{path!r} can't be written: {error}. Give another path."
-    advice = {
-        errno.ENOSPC: "Free some space there, or save to another disk.",
-        errno.EDQUOT: "Free some of your quota there, or save to another disk.",
-        errno.EFBIG: "The system's limit on a file's size is too low for this result.",
-        errno.EACCES: "Give a folder that you may write to.",
-        errno.EPERM: "Give a folder that you may write to.",
-        errno.EROFS: "Give a folder that you may write to.",
-        errno.ENAMETOOLONG: "Give the path of a file with a shorter name.",
-    }.get(error.errno or 0, "Give another folder or file name.")
-    return f"{path} can't be written: {error.strerror or error}. {advice}"
+            about = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError):
+            if strict:
+                raise
+            continue
+        found.add((about.st_dev, about.st_ino))
+    return frozenset(found)
 
 
 class CsvWriter:
@@ -217,7 +205,7 @@ class CsvWriter:
 
     def __init__(self, path: Path, time_name: str) -> None:
         self.atomic = Atomic(path)
-        self.time_name = time_name
+        self.time_name = time_column(time_name)
         self.has_reasons = False
         self.file: IO[bytes]
 
@@ -259,19 +247,16 @@ class CsvWriter:
             before.truncate()
             before.write(self._header())
             return
-        longer = Path(f"{self.atomic.draft}2")
-        try:
-            with longer.open("w+b") as file:
-                before.seek(header)
-                file.write(self._header())
-                while piece := before.read(1 << 22):
-                    file.write(piece.replace(b"\n", b",\n"))
-            before.close()
-            longer.replace(self.atomic.draft)
-        except BaseException:
-            longer.unlink(missing_ok=True)
-            raise
-        self.file = self.atomic.file = self.atomic.draft.open("ab")
+        self.file = self.atomic.restart()
+        with before:
+            before.seek(header)
+            self.file.write(self._header())
+            is_quoted = False
+            while piece := before.read(1 << 22):
+                parts = piece.split(b'"')  # a line end between quotes belongs to a time
+                parts[is_quoted::2] = [part.replace(b"\n", b",\n") for part in parts[is_quoted::2]]
+                is_quoted ^= len(parts) % 2 == 0
+                self.file.write(b'"'.join(parts))
 
 
 def _numbers(values: NDArray[Any]) -> list[bytes]:

@@ -166,7 +166,7 @@ def _parquet_chunks(path: Path, columns: Columns, source: str, rows: int) -> Ite
         yield builder.series(table.block(builder.roles, first_row))
         first_row += table.n_rows
     if builder is None:
-        raise InputError(f"{source} has columns, but no rows.")
+        raise InputError(f"{source} has columns, but no rows.\nCheck what wrote it.")
 
 
 def _slices(series: Series, rows: int) -> Iterator[Series]:
@@ -217,6 +217,8 @@ def _objects(data: Any, columns: Columns) -> Iterator[Series]:
     if table is None:
         kind = f"of type {type(data).__name__}"
         keys = f"a dict with the keys {sorted(map(str, data))}" if isinstance(data, dict) else ""
+        if isinstance(data, (bool, int, float)):  # it stood in a list of rows
+            raise InputError("The input is a single number. A list is read as several inputs: give rows as an array.")
         raise InputError(
             f"The input is {keys or kind}, which can't be read.\n"
             "Give a path, a URL, a folder, a glob, '-', a DataFrame, a Table, an array, {'ts': …}, or a list."
@@ -254,5 +256,8 @@ def _kind(stream: Stream, path: Path | None) -> str:
     suffix = "" if path is None else path.suffix.lower()
     wanted = _KIND_BY_SUFFIX.get(suffix)
     if kind == "text" and wanted and stream.head:
-        raise InputError(f"{stream.source} is no {wanted} file, whatever its name says, or it is damaged.")
+        raise InputError(
+            f"{stream.source} is no {wanted} file, whatever its name says, or it is damaged.\n"
+            "Rename it if it is a CSV; else save it again."
+        )
     return kind

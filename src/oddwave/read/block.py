@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from oddwave.errors import InputError
 from oddwave.read.cells import Odd, numbers, shown
-from oddwave.read.columns import Roles, listed
+from oddwave.read.columns import NO_TIME, Roles, listed
 from oddwave.read.times import Clock, Stamps
 from oddwave.series import Floats, Series, Ticks
 
@@ -143,8 +143,9 @@ class Builder:
         values, channels = self._channels(block)
         codes = {group: code for code, group in enumerate(dict.fromkeys(block.groups))}
         code_of_row = np.array([codes[group] for group in block.groups])
-        for group, code in codes.items():
-            rows = np.flatnonzero(code_of_row == code)
+        ends = np.cumsum(np.bincount(code_of_row))
+        rows_of = np.split(np.argsort(code_of_row, kind="stable"), ends[:-1])
+        for group, rows in zip(codes, rows_of, strict=True):
             tally = Tally(self.place)
             clean = tally.clean(values[rows], block.lines[rows], channels)
             yield Series(
@@ -181,6 +182,7 @@ class Builder:
             )
         if texts:
             self.notes.append(f"Columns of text left aside: {listed(texts)}.")
+            self.notes += [NO_TIME] if self.roles.time is None else []
         if empty:
             self.notes.append(f"Columns without any value left aside: {listed(empty)}.")
         return tuple(kept)

@@ -15,6 +15,7 @@ TIME_NAMES = (
 )  # fmt: skip
 """Names by which a time column is found when none is given, best first; upper and lower case are the same."""
 LABEL_NAMES = ("label", "Label")
+NO_TIME = "No time column was found: rows are numbered from 0. If one of those is the time, name it with time_col."
 _SHOWN_NAMES = 20
 
 
@@ -72,8 +73,9 @@ def assign(names: Sequence[str], columns: Columns) -> Roles:
         channels = tuple(at for at, name in enumerate(names) if at not in taken and name)
     else:
         channels = _positions(names, columns.channels, time)
-    return Roles(names, time, group, label, channels, columns.channels is None,
-                 _aside(names, taken | set(channels)))  # fmt: skip
+    notes = _aside(names, taken | set(channels))
+    notes += (NO_TIME,) if notes and time is None else ()
+    return Roles(names, time, group, label, channels, columns.channels is None, notes)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -144,22 +146,25 @@ def _positions(names: tuple[str, ...], channels: tuple[str, ...], time: int | No
     place = {name: at for at, name in enumerate(names)}
     missing = [name for name in channels if name not in place]
     if missing:
-        _refuse_missing(names, missing, "")
+        _refuse_missing(names, missing, "", channels)
     if time is not None and names[time] in channels:
         raise InputError(f"has {shown(names[time])} as a channel and as the time column.\nName another time column.")
     return tuple(place[name] for name in channels)
 
 
-def _refuse_missing(names: tuple[str, ...], missing: list[str], role: str) -> NoReturn:
+def _refuse_missing(names: tuple[str, ...], missing: list[str], role: str, channels: tuple[str, ...] = ()) -> NoReturn:
     what = f"column {shown(missing[0])}{role}" if len(missing) == 1 else f"columns {listed(missing)}"
-    lower = {name.lower(): name for name in names}
-    hints = dict.fromkeys(lower.get(name.lower()) or _near(name, names) for name in missing[:3])
+    free = [name for name in names if name not in channels]  # a column that is there isn't meant by another name
+    lower = {name.lower(): name for name in free}
+    hints = dict.fromkeys(lower.get(name.lower()) or _near(name, free) for name in missing[:3])
     near = [hint for hint in hints if hint]
     meant = f" Did you mean {', '.join(near)}?" if near else ""
-    raise InputError(f"has no {what}.{meant}\nIt has these columns: {listed(names)}.")
+    it = "it" if len(missing) == 1 else "them"
+    advice = f"\nGive data that has {it}, or train a detector on the columns that are there." if channels else ""
+    raise InputError(f"has no {what}.{meant}\nIt has these columns: {listed(names)}.{advice}")
 
 
-def _near(name: str, names: tuple[str, ...]) -> str:
+def _near(name: str, names: Sequence[str]) -> str:
     return nearest(name, [other for other in names if other]).removeprefix(" Did you mean ").removesuffix("?")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,23 +31,24 @@ if TYPE_CHECKING:
 SMALL = 1 << 20
 BLOCK = 4 << 20
 MAX_LINE = 64 << 20
+_LINE_END = re.compile(rb"\r\n?|\n")
+_SECOND = 1 << 16  # bytes of the line below the header that are looked at
 _floats = msgspec.json.Decoder(list[float]).decode
 
 
 def header_of(data: bytes, source: str, columns: Columns) -> tuple[Layout, bytes, int]:
     """Read the header at the start of an input; returns the bytes after it and the line they begin with."""
     body = unmarked(data)
-    line = 1
-    while body[:1] in (b"\n", b"\r"):
-        body = body[1:] if body[:1] == b"\n" else body[1:].removeprefix(b"\n")
-        line += 1
+    text = body.lstrip(b"\r\n")
+    line = 1 + len(_LINE_END.findall(body[: len(body) - len(text)]))
+    body = text
     if not body.strip():
         raise InputError(f"{source} is empty ({len(data):,} bytes).\nGive a CSV with a header line and rows.")
     end = body.find(b"\n") + 1 or len(body)
     header = body[:end]
     if b"\r" in header.rstrip(b"\r\n"):
         raise InputError(f"{source} has lines ended by CR only.\nSave it with line ends LF or CRLF.")
-    second = body[end : body.find(b"\n", end) + 1 or len(body)][:65536]
+    second = body[end : body.find(b"\n", end) + 1 or len(body)][:_SECOND]
     try:
         return layout(header, second, columns), body[end:], line + 1
     except InputError as error:
@@ -112,7 +114,10 @@ class CsvReader:
         self.pending: list[int] = []
         self.has_words = False
         self.blank_count, self.blank_line = 0, 0
-        data = stream.read(size)
+        data, wanted = stream.read(size), size
+        while len(data) == wanted <= MAX_LINE and not _holds_header(data):
+            data += stream.read(wanted)
+            wanted *= 2
         check_text(data[: data.rfind(b"\n") + 1] or data, source, 1)
         self.layout, self.rest, self.line = header_of(data, source, columns)
         self.is_small = len(data) < min(SMALL, size)
@@ -138,7 +143,7 @@ class CsvReader:
                 self._check_marks(block)
                 yield block
         if not is_any:
-            raise InputError(f"{self.source} has a header line, but no rows below it.")
+            raise InputError(f"{self.source} has a header line, but no rows below it.\nCheck what wrote it.")
 
     def _pieces(self) -> Iterator[bytes]:
         pending, self.rest = self.rest, b""
@@ -238,9 +243,15 @@ class CsvReader:
                     lines.append(line)
                 elif len(row) == 0 or (len(row) == 1 and not row[0].strip()):
                     self.pending.append(line)
-                else:
+                elif len(row) < width and not data.endswith(b"\n") and next(reader, None) is None:
                     raise InputError(
-                        f"{self.source}, line {line}: {len(row)} cells, but the header names {width} columns "
+                        f"{self.source}, line {line}: the last line isn't whole: {len(row)} of {width} cells.\n"
+                        "Is the file still being written? Wait until it is, or take the line out."
+                    )
+                else:
+                    cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+                    raise InputError(
+                        f"{self.source}, line {line}: {cells}, but the header names {width} columns "
                         f"(separator {self.layout.separator!r}).\nCorrect the line, or take it out."
                     )
         except csv.Error as error:
@@ -291,6 +302,12 @@ class CsvReader:
 
 def _count(data: bytes, byte: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == byte[0]))  # 10 times bytes.count
+
+
+def _holds_header(data: bytes) -> bool:
+    """Tell whether the header line, and as much below it as is looked at, is there."""
+    body = unmarked(data).lstrip(b"\r\n")
+    return 0 <= body.find(b"\n") < len(body) - _SECOND
 
 
 def _cut(data: bytes) -> int:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
+from xml.parsers.expat import ExpatError
 
 from oddwave.errors import InputError, MissingExtraError
+from oddwave.read import compound, sheet
 from oddwave.read.cells import shown
 from oddwave.read.columns import is_headerless
-from oddwave.read.compound import is_whole
 
 MAX_UNPACKED = 2 << 30
-"""Most bytes that a workbook may unpack to."""
-MAX_COLUMNS = 16_384
+"""Most bytes that a workbook may unpack to, and most letters that its cells may have."""
+MAX_CELLS = 1 << 25
+"""Most rows times columns of a sheet, empty cells too: calamine takes memory for all of them at once."""
+_OTHER_KINDS = {"xl/workbook.bin", "content.xml"}  # .xlsb and .ods, whose cells aren't counted here
+_DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ExpatError)
 _ADVICE = "Open and save it again, or export a CSV."
 
 
@@ -45,8 +51,6 @@ def sheet_rows(file: Path | IO[bytes], source: str) -> tuple[list[str], list[lis
         if type(error).__name__ != "PanicException":  # how Rust's faults come, outside of Exception
             raise
         raise InputError(f"{source} is a damaged Excel workbook.\n{_ADVICE}") from None
-    if typed and len(typed[0]) > MAX_COLUMNS:
-        raise InputError(f"{source} is a damaged Excel workbook: {len(typed[0]):,} columns.\n{_ADVICE}")
     timed = {at for row in typed for at, cell in enumerate(row) if isinstance(cell, datetime)}
     cells = [[_text(cell, at in timed) for at, cell in enumerate(row)] for row in typed]
     rows = [(at, row) for at, row in enumerate(cells, start=1) if any(cell.strip() for cell in row)]
@@ -65,24 +69,37 @@ def sheet_rows(file: Path | IO[bytes], source: str) -> tuple[list[str], list[lis
 
 def _check(file: Path | IO[bytes], source: str) -> None:
     """Refuse what isn't a workbook, and what calamine would choke on."""
+    data = file.read_bytes() if isinstance(file, Path) else file.read()
+    if not isinstance(file, Path):
+        file.seek(0)
+    if data.startswith(b"\xd0\xcf"):
+        if not compound.is_whole(data):
+            raise InputError(f"{source} is a damaged Excel workbook.\n{_ADVICE}")
+        _check_extent(*compound.extent(data), source)
+        return
     try:
-        if not zipfile.is_zipfile(file):
-            data = file.read_bytes() if isinstance(file, Path) else file.read()
-            if data.startswith(b"\xd0\xcf") and not is_whole(data):
-                raise InputError(f"{source} is a damaged Excel workbook.\n{_ADVICE}")
-            return
-        with zipfile.ZipFile(file) as parts:
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
             size = sum(part.file_size for part in parts.infolist())
-            is_workbook = any(name.startswith("xl/") for name in parts.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return  # calamine tells what is wrong with it
-    finally:
-        if not isinstance(file, Path):
-            file.seek(0)
+            names = {name.lower() for name in parts.namelist()}
+            is_workbook = "xl/workbook.xml" in names and not names & _OTHER_KINDS
+            n_rows, n_columns, n_letters = sheet.extent(parts) if is_workbook and size <= MAX_UNPACKED else (0, 0, 0)
+    except _DAMAGES:
+        raise InputError(f"{source} is a damaged Excel workbook.\n{_ADVICE}") from None
     if not is_workbook:
-        raise InputError(f"{source} is a zip archive without an Excel workbook in it.\nUnpack it first.")
+        raise InputError(f"{source} is a zip archive without an Excel workbook in it (.xlsx).\nUnpack it first.")
     if size > MAX_UNPACKED:
         raise InputError(f"{source} unpacks to {size:,} bytes, over the limit of {MAX_UNPACKED:,}.\nExport it as CSV.")
+    if n_letters > MAX_UNPACKED:
+        raise InputError(f"{source} has a very long text and very many texts.\nShorten it, or export it as CSV.")
+    _check_extent(n_rows, n_columns, source)
+
+
+def _check_extent(n_rows: int, n_columns: int, source: str) -> None:
+    if n_rows * n_columns > MAX_CELLS:
+        raise InputError(
+            f"{source} has a sheet of {n_rows:,} rows and {n_columns:,} columns, more than {MAX_CELLS:,} cells.\n"
+            "Delete what stands far outside the table, or export it as CSV."
+        )
 
 
 def _text(cell: Any, is_timed: bool) -> str:

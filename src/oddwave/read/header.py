@@ -45,7 +45,7 @@ def layout(header: bytes, second: bytes, columns: Columns) -> Layout:
     try:
         names = next(csv.reader([text], delimiter=separator, strict=True))
     except csv.Error as error:
-        raise InputError(f"has a header line that can't be read: {error}.") from None
+        raise InputError(f"has a header line that can't be read: {error}.\nCheck its quotes.") from None
     names = [name.strip() for name in names]
     wanted = columns.channels
     if is_headerless(names) and not (wanted and set(wanted) <= set(names)):
@@ -53,8 +53,13 @@ def layout(header: bytes, second: bytes, columns: Columns) -> Layout:
             f"has no header: its first line holds numbers ({shown(text)}).\n"
             "Put a first line with the names of the columns."
         )
+    filled = [name for name in names if name]
+    if len(filled) == 1 and filled[0].lower().startswith(("#", "sep=")):
+        raise InputError(f"begins with {shown(text)}, which names no columns.\nTake this line out.")
     if text.lstrip()[:1] in ("<", "{"):
-        raise InputError(f"isn't a CSV: its first line is {shown(text)}.")
+        raise InputError(
+            f"isn't a CSV: its first line is {shown(text)}.\nGive a CSV: a line with names, then rows of numbers."
+        )
     return Layout(separator, assign(names, columns))
 
 
@@ -80,7 +85,10 @@ def check_text(data: bytes, source: str, first_line: int) -> None:
         if first_line == 1 and (head[1::2].count(0) * 3 > len(head) or head[::2].count(0) * 3 > len(head)):
             _refuse_encoding(source, "UTF-16", "")
         line = first_line + data.count(b"\n", 0, data.index(b"\0"))
-        raise InputError(f"{source}, line {line}: there is a NUL byte, so this isn't a text file or it is damaged.")
+        raise InputError(
+            f"{source}, line {line}: there is a NUL byte, so this isn't a text file or it is damaged.\n"
+            "Save it as CSV, or copy it again."
+        )
     if data.isascii():
         return
     try:

@@ -22,6 +22,7 @@ MAX_RATIO = 200
 """Most bytes unpacked from one packed byte, once `RATIO_FROM` are unpacked; real CSV stays far below."""
 RATIO_FROM = 64 << 20
 HEAD = 4096
+CHECK = "Check that you may read it, and that it is whole."
 KINDS = (
     (b"\x1f\x8b", "gzip"), (b"PAR1", "parquet"), (b"PK\x03\x04", "zip"), (b"\xd0\xcf\x11\xe0", "xls"),
     (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"7z\xbc\xaf", "7-Zip"),
@@ -62,7 +63,7 @@ class Stream:
             try:
                 part = self.raw.read(size)
             except OSError as error:
-                raise InputError(f"{self.source} can't be read: {error.strerror or error}.") from None
+                raise InputError(f"{self.source} can't be read: {error.strerror or error}.\n{CHECK}") from None
             if not part:
                 break
             parts.append(part)
@@ -85,7 +86,7 @@ class Stream:
 
 
 class Unpacked:
-    """The unpacked bytes of a gzip stream; refuses a bomb when `limit` is given."""
+    """The unpacked bytes of a gzip stream, but not a bomb's: at most `limit`, if there is one, and `MAX_RATIO`."""
 
     def __init__(self, packed: Stream, limit: int | None) -> None:
         self.packed, self.limit = packed, limit
@@ -101,13 +102,12 @@ class Unpacked:
             why = "it ends too early" if isinstance(error, EOFError) else str(error)
             raise InputError(f"{source}: the gzip file is damaged: {why}.\nPack or download it again.") from None
         self.count += len(data)
-        if self.limit is None:
-            return data
         is_bomb = self.count > RATIO_FROM and self.count > MAX_RATIO * max(self.packed.count, 1)
-        if is_bomb or self.count > self.limit:
+        if is_bomb or (self.limit is not None and self.count > self.limit):
+            limits = "" if self.limit is None else f"{self.limit:,} bytes or "
             raise InputError(
                 f"{source} unpacks to more than {self.count:,} bytes from {self.packed.count:,}, "
-                f"over the limit of {self.limit:,} bytes or {MAX_RATIO} times its size.\n"
+                f"over the limit of {limits}{MAX_RATIO} times its size.\n"
                 "If that is meant, unpack it first and give the unpacked file."
             )
         return data
@@ -133,7 +133,7 @@ def open_path(path: Path) -> tuple[Stream, io.BufferedReader]:
         mode = path.stat().st_mode
         raw = _open_pipe(path) if stat.S_ISFIFO(mode) else path.open("rb")
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}.") from None
+        raise InputError(f"{path} can't be read: {error.strerror or error}.\n{CHECK}") from None
     limit = None if stat.S_ISREG(mode) else MAX_UNPACKED
     try:
         return Stream(raw, str(path), limit), raw

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 Column: TypeAlias = "NDArray[Any] | list[str] | Stamps"
-CHUNK_CELLS = 1 << 22
+MAX_CELLS = 1 << 28
+"""Most rows times columns of a Parquet file that is read in one piece: 2 GB as numbers."""
 
 
 @dataclass
@@ -104,16 +105,40 @@ def roles_of(names: Sequence[str], columns: Columns, source: str, n_rows: int) -
     except InputError as error:
         raise InputError(f"{source} {error}") from None
     if not n_rows:
-        raise InputError(f"{source} has columns, but no rows.")
+        raise InputError(f"{source} has columns, but no rows.\nCheck what wrote it.")
     return roles
 
 
+def parquet_bytes(path: Path) -> int:
+    """Return what a Parquet file takes in memory, however small it is packed; 0 if it can't be read."""
+    import polars as pl
+
+    try:
+        return 8 * _cells(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        return 0  # reading it will tell why
+
+
+def _cells(file: Path | IO[bytes]) -> int:
+    """Return rows times columns, from the footer."""
+    import polars as pl
+
+    frame = pl.scan_parquet(file, glob=False)
+    return int(frame.select(pl.len()).collect().item()) * len(frame.collect_schema())
+
+
 def parquet_tables(file: Path | IO[bytes], source: str, rows: int | None) -> Iterator[Table]:
-    """Yield a Parquet file's table, whole or in pieces of `rows` rows."""
+    """Yield a Parquet file's table, whole if it isn't too large, or in pieces of `rows` rows."""
     import polars as pl
 
     try:
         if rows is None:
+            cells = _cells(file)
+            if cells > MAX_CELLS:
+                raise InputError(
+                    f"{source} has {cells:,} cells, more than {MAX_CELLS:,}, the most that is read in one piece.\n"
+                    "Take out rows or columns, or, if it is in time order, save the results as CSV: that needs less."
+                )
             yield polars_table(pl.read_parquet(file, glob=False), source)
             return
         for frame in pl.scan_parquet(file, glob=False).collect_batches(chunk_size=rows, maintain_order=True):
@@ -130,6 +155,8 @@ def _array(data: NDArray[Any], columns: Columns) -> Table:
             f"The array has the shape {data.shape} and the type {data.dtype}.\n"
             "Give numbers of the shape (time,) or (time, channel)."
         )
+    if isinstance(data, np.ma.MaskedArray):
+        data = np.ma.filled(data.astype(np.float64), np.nan)
     matrix = data[:, None] if data.ndim == 1 else data
     names = columns.channels or tuple(f"feature_{at}" for at in range(matrix.shape[1]))
     if len(names) != matrix.shape[1]:

@@ -58,6 +58,7 @@ class Clock:
         self.zoned_at: tuple[int, str] = (0, "")
         self.zones: dict[int, tuple[int, str]] = {}
         self.order_note = ""
+        self.is_like_days: bool | None = None
 
     def read(self, times: list[str] | Stamps | Ticks | None, lines: Lines) -> tuple[Ticks, NDArray[Any]]:
         """Return the ticks, and the times as the user wrote them."""
@@ -74,13 +75,15 @@ class Clock:
         if isinstance(times, np.ndarray):
             self.kind = "number"
             self._refuse_blank(~np.isfinite(times), lines)
+            self._look_for_days(times)
             return times, times
         if self.kind == "row":
             self.kind = "number" if NUMBER.fullmatch(times[0].strip()) else "datetime"
         if self.kind == "number":
             ticks = self._numbers(times, lines)
+            self._look_for_days(ticks)
             return ticks, ticks
-        return self._dates(times, lines), np.array(times, dtype=object)
+        return self._dates(times, lines), np.array([time.strip() for time in times], dtype=object)
 
     def notes(self) -> tuple[str, ...]:
         """Say what was guessed or mixed."""
@@ -88,7 +91,18 @@ class Clock:
         if len(self.zones) > 1:
             seen = ", ".join(f"{zone} ({self.place} {line})" for line, zone in list(self.zones.values())[:3])
             notes.append(f"The time column {shown(self.name)} has several offsets: {seen}; all were made UTC.")
+        if self.is_like_days:
+            notes.append(
+                f"The times in {shown(self.name)} look like dates written YYYYMMDD, but were read as whole numbers, "
+                "with leaps at the ends of months. If they are dates, write them as YYYY-MM-DD."
+            )
         return tuple(notes)
+
+    def _look_for_days(self, ticks: Ticks) -> None:
+        if self.is_like_days is not False:
+            month, day = ticks // 100 % 100, ticks % 100
+            is_day = (ticks >= 19000101) & (ticks <= 21001231) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+            self.is_like_days = ticks.dtype.kind == "i" and bool(is_day.all())
 
     def _numbers(self, texts: list[str], lines: Lines) -> Ticks:
         if is_plain(texts):

@@ -23,7 +23,7 @@ from oddwave.clean import Cleaner
 from oddwave.config import Section
 from oddwave.detector import FILE_NAME, Detector
 from oddwave.errors import ConfigError, InputError, MissingExtraError, TrainingError, nearest
-from oddwave.metadata import Metadata, Time
+from oddwave.metadata import Alarm, Metadata, Time
 from oddwave.runtime import Runtime, batch
 from oddwave.series import TICKS_PER_S, Columns, Floats, Series
 
@@ -139,7 +139,7 @@ def train(
     runtime = Runtime(graph, model)
     metadata = calibrate.calibrate(metadata, runtime.errors, learned, hold, training.rate, batch(size))
     detector = Detector(detector_file.encode(graph, metadata), source=str(out or model))
-    detector.notes = (*series.notes, *notes)
+    detector.notes = (*series.notes, *notes, *_few(metadata.full.alarm))
     if out is not None:
         detector_file.save(Path(out) / FILE_NAME, graph, metadata)
     return detector
@@ -307,6 +307,12 @@ def _scored(series: Series, training: Training) -> list[bool]:
     values = series.values
     is_switch = (np.isnan(values) | (values == 0) | (values == 1)).all(axis=0)
     return [True] * values.shape[1] if is_switch.all() else (~is_switch).tolist()
+
+
+def _few(alarm: Alarm) -> list[str]:
+    """Say so if the rows are too few for the threshold's rate."""
+    found = f"The threshold for {alarm.rate:g} of normal rows was extrapolated from {alarm.rows:,} held-out ones."
+    return [f"{found} More rows make it surer."] if alarm.rows * alarm.rate < 1 else []
 
 
 def _versions(model: str) -> dict[str, str]:
