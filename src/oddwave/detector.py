@@ -116,9 +116,8 @@ class Detector:
         columns = {name: settings.pop(name) for name in ("time_col", "group_col", "label_col") if name in settings}
         found = list(islice(read.read(data, self.columns(**columns)), 2))
         if len(found) != 1:
-            raise InputError(
-                f"detect takes one series, but got {'several' if found else 'none'}. Use create_pipeline(...).predict for many."
-            )
+            count = "several" if found else "none"
+            raise InputError(f"detect takes one series, but got {count}. Use create_pipeline(...).predict for many.")
         return self.detect_series(found[0], config.build(Detection, settings, "detect"))
 
     def detect_series(self, series: Series, settings: Detection | None = None) -> Result:
