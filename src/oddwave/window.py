@@ -46,10 +46,8 @@ def cut(values: Windows, first_rows: NDArray[np.intp], size: int) -> Windows:
     >>> cut(values, starts(5, size=3, stride=2), size=3)[:, :, 0].tolist()
     [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
     """
-    count, (step, width) = len(values) - size + 1, values.strides
-    view = np.lib.stride_tricks.as_strided(
-        values, (max(count, 0), size, values.shape[1]), (step, step, width), writeable=False
-    )
+    count, (step, width) = max(len(values) - size + 1, 0), values.strides
+    view: Windows = np.ndarray((count, size, values.shape[1]), values.dtype, values, strides=(step, step, width))
     return view[first_rows]
 
 
@@ -69,13 +67,10 @@ def overlap_add(errors: Windows, first: int, stride: int, total: Floats) -> None
         Shape (time, channel + 1).
     """
     n_windows, size, channels = errors.shape
-    if first < 0 or first + (n_windows - 1) * stride + size > len(total) or channels + 1 != total.shape[1]:
-        raise ValueError("windows beyond the rows")  # numpy doesn't check the views below
     step, width = total.strides
     for offset in reversed(range(0, size, stride)):  # the oldest window of a row first
         part = errors[:, offset : offset + stride]
-        rows = np.lib.stride_tricks.as_strided(
-            total[first + offset :], (n_windows, part.shape[1], channels + 1), (stride * step, step, width)
-        )
+        shape, strides = (n_windows, part.shape[1], channels + 1), (stride * step, step, width)
+        rows = np.ndarray(shape, total.dtype, total[first + offset :], strides=strides)  # refuses to leave `total`
         rows[..., :channels] += part
         rows[..., channels] += 1
