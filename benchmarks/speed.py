@@ -52,13 +52,13 @@ def in_turn(commands: dict[str, list[str]], cwd: Path, runs: int) -> dict[str, t
     return {name: tuple(map(statistics.median, zip(*rows, strict=True))) for name, rows in found.items()}
 
 
-def warm(call: Callable[[], object], runs: int) -> float:
+def warm(call: Callable[[], object], runs: int, warmup: int = 20) -> float:
     """Return the median wall milliseconds of a call."""
     times = []
-    for run in range(runs + 20):
+    for run in range(runs + warmup):
         began = time.perf_counter()
         call()
-        if run >= 20:
+        if run >= warmup:
             times.append(time.perf_counter() - began)
     return statistics.median(times) * 1000
 
@@ -156,6 +156,14 @@ def files(folder: Path, n_rows: int, runs: int, goal: str) -> None:
                 figure,
                 goal if name == "DLinear_ad" else "",
             )
+    if n_rows < 1_000_000:
+        pipeline = oddwave.create_pipeline(pipeline="ts_ad")
+        seconds = warm(partial(pipeline.write_csv, path, folder / "out.csv"), 5, warmup=1) / 1000
+        row(
+            f"{n_rows:,} x 25, CSV to labelled CSV, running process, DLinear_ad",
+            f"{n_rows / seconds:,.0f} rows/s",
+            goal,
+        )
     path.unlink()
 
 

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from oddwave import cli_flags
 from oddwave.cli_flags import COMMANDS
-from oddwave.errors import ConfigError, OddwaveError, nearest, visible
+from oddwave.cli_terminal import silence, tell
+from oddwave.errors import ConfigError, OddwaveError, nearest
 
 DONE, MISTAKE, ANOMALIES, FAULT, INTERRUPTED = 0, 2, 3, 70, 130
 
@@ -58,16 +59,6 @@ def main(words: Sequence[str]) -> int:
         return MISTAKE
     except Exception as error:  # noqa: BLE001 (the last place that can still explain)
         return _fault(error)
-
-
-def tell(message: str, what: str = "oddwave") -> None:
-    """Print a message for the user on standard error; signs that a terminal would obey are written as escapes."""
-    print(f"{what}:", "\n".join(map(visible, message.split("\n"))), file=sys.stderr)
-
-
-def silence() -> None:
-    """Send what is still in the buffer of standard output nowhere, or Python complains at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fault(error: Exception) -> int:

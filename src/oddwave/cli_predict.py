@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from oddwave import config, save
-from oddwave.cli import silence, tell
+from oddwave.cli_terminal import silence, tell
 from oddwave.config import PipelineSection
 from oddwave.errors import ConfigError, InputError, OddwaveError, OutputError, UnsortedError
 from oddwave.pipeline import Pipeline, config_of, inputs_of, several_failed
