@@ -338,3 +338,23 @@ except AttributeError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_a_result_joins_the_frame_that_it_was_made_of(tmp_path, zone):
+    times = pd.date_range("2024-03-30 20:00", periods=60, freq="min", tz=zone, name="timestamp")
+    frame = pd.DataFrame(small.rows(60), columns=small.CHANNELS, index=times)
+    (result,) = create_pipeline(model=small.detector(tmp_path)).predict(frame)
+    joined = frame.join(result["anomaly"]).join(result["score"])
+    assert joined["label"].tolist() == result.label.tolist()
+    assert joined["score"].tolist() == result.score.tolist()
+
+
+def test_dates_of_a_csv_are_dates_in_frames_and_stay_as_written_elsewhere(tmp_path):
+    path = small.write(tmp_path / "dates.csv", 60)
+    lines = path.read_text().splitlines()
+    lines[1:] = [f"2024-01-01 00:{i:02}:00,{line.partition(',')[2]}" for i, line in enumerate(lines[1:])]
+    path.write_text("\n".join(lines))
+    (result,) = create_pipeline(model=small.detector(tmp_path)).predict(path)
+    assert result["anomaly"].index[59] == pd.Timestamp("2024-01-01 00:59")
+    assert result.series.index[59] == "2024-01-01 00:59:00"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +31,8 @@ REASONS = (
     "the stretch between gaps is shorter than a window",
 )
 """Why a row has no score, by the code in `Result.reason`; code 0 is a scored row."""
+
+_ZONED = re.compile(r":\d\d.*(z|[+-]\d\d:?\d\d)$", re.IGNORECASE)  # a time with a zone
 
 HEAD, TAIL = 60, 5  # rows a summary keeps: the printed form shows up to 60 whole, else 5 of either end
 
@@ -96,8 +99,8 @@ class Result(Mapping[str, Any]):
 
     A mapping, as in the tutorial, with the keys `input_path`, `anomaly` (pandas frame, column `label`),
     `score` (pandas frame, column `score` and, when contributions were asked for, `contribution_<channel>`)
-    and `events` (list); `group` too if the input was split by a column. Frames are built when asked for;
-    the attributes below need no pandas.
+    and `events` (list); `group` too if the input was split by a column. Frames are built when asked for, and are
+    indexed by time, dates as pandas' own type (in UTC if they have a zone); the attributes below need no pandas.
 
     Parameters
     ----------
@@ -248,10 +251,18 @@ class Result(Mapping[str, Any]):
 
     def _frame(self, columns: dict[str, Any]) -> pd.DataFrame:
         pandas = _pandas()
-        index = self.series.index
-        rows = pandas.Index(index if index.dtype.kind in "iuf" else index.tolist(), name=self.series.time_name)
-        frame: pd.DataFrame = pandas.DataFrame(columns, index=rows)
+        frame: pd.DataFrame = pandas.DataFrame(
+            columns, index=pandas.Index(self._times(pandas), name=self.series.time_name)
+        )
         return frame
+
+    def _times(self, pandas: Any) -> Any:
+        """Return the index of frames: numbers as they are, dates as pandas' own type, so that frames can be joined."""
+        series = self.series
+        if series.kind == "datetime":
+            is_zoned = len(series) > 0 and _ZONED.search(str(series.index[0])) is not None
+            return pandas.to_datetime(series.ticks, unit="us", utc=is_zoned)
+        return series.index if series.index.dtype.kind in "iuf" else series.index.tolist()
 
 
 def time_column(name: str, columns: Collection[str] = ("label", "score", "reason")) -> str:
