@@ -82,7 +82,7 @@ class EventBuilder:
         if not is_odd.any():
             self._row += len(label)
             return
-        edges = np.flatnonzero(np.diff(is_odd, prepend=False, append=False))
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], is_odd, [False]])))
         used = 0
         for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
             peak = start + int(np.argmax(score[start:stop]))

@@ -34,12 +34,8 @@ class Pass:
         settings: Detection,
         series: Series,
     ) -> None:
-        self.metadata, self.new_scorer, self.settings, self.source = (
-            metadata,
-            new_scorer,
-            settings,
-            series.source,
-        )
+        self.metadata, self.new_scorer = metadata, new_scorer
+        self.settings, self.source = settings, series.source
         alarm = getattr(metadata, settings.scoring).alarm
         self.threshold: float = settings.threshold or alarm.threshold
         max_gap = metadata.max_gap if settings.max_gap is None else settings.max_gap

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from oddwave.series import Floats
 
-SPREAD_FLOOR = (
-    0.05  # added to the rolling deviation, in units of the channel's deviation, so that its logarithm is finite
-)
+# Added to the rolling deviation, in units of the channel's deviation, so that its logarithm is finite.
+SPREAD_FLOOR = 0.05
 
 
 class Span(NamedTuple):

@@ -125,13 +125,11 @@ class StretchScorer:
 
     def _advance(self, is_last: bool) -> Scores:
         known, size = self.values.stop, self.constants.size
+        lag = 0
         if self.constants.is_full:
             self._add_window_errors(is_last)
-            lag = (
-                0 if is_last else max(size, self.constants.rolling.after)
-            )  # a window that ends at the last row may come
-        else:
-            lag = 0
+            if not is_last:  # a window that ends at the last row may come
+                lag = max(size, self.constants.rolling.after)
         rows = range(self.parts.stop, max(self.parts.stop, known - lag))
         if rows and known >= (size if self.constants.is_full else 1):
             self._add_parts(rows, is_last)

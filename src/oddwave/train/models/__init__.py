@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from oddwave import config
 from oddwave.config import Section
@@ -19,8 +19,6 @@ from oddwave.train.plan import Plan
 
 if TYPE_CHECKING:
     from torch import nn
-
-S = TypeVar("S", bound=Section)
 
 
 def names() -> list[str]:
@@ -52,7 +50,7 @@ def settings(name: str, overrides: Mapping[str, Any] | None = None) -> Section:
     oddwave.errors.ConfigError: DLinear_ad: trend_reech is no setting. Did you mean trend_reach?
     Known are: trend_reach.
     """
-    found: Section = _section(name, _module(name).Settings, overrides)
+    found: Section = config.build(_module(name).Settings, overrides or {}, name, strict=False)
     return found
 
 
@@ -64,7 +62,7 @@ def plan(name: str, overrides: Mapping[str, Any] | None = None) -> Plan:
     >>> plan("DLinear_ad", {"epochs": "3"}).epochs
     3
     """
-    found: Plan = _section(name, _module(name).Plan, overrides)
+    found: Plan = config.build(_module(name).Plan, overrides or {}, name, strict=False)
     return found
 
 
@@ -86,7 +84,3 @@ def _module(name: str) -> ModuleType:
             return module
     known = ", ".join(names())
     raise ConfigError(f"There is no model {name!r} to train.{nearest(name, names())}\nKnown: {known}.")
-
-
-def _section(name: str, kind: type[S], overrides: Mapping[str, Any] | None) -> S:
-    return config.build(kind, overrides or {}, name, strict=False)
