@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import made
 import numpy as np
 import pytest
+import small
 
 from oddwave.detector import Detector
 from oddwave.series import Series
@@ -47,3 +49,18 @@ def series() -> Series:
     ticks[75:] += 40  # and here too many
     ticks[100] = ticks[99]
     return made.series_of(values, ticks, "number")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the output folder of a training."""
+    return small.detector(tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture
+def detector_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path) -> Path:
+    """Return a folder with a detector in `run`, made the current one; processes started there run this code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"), prepend=os.pathsep)
+    (tmp_path / "run").symlink_to(trained)
+    return tmp_path

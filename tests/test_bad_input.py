@@ -28,19 +28,11 @@ ROWS = 60
 HEADER = "timestamp,flow,heat,noise"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return small.detector(tmp_path_factory.mktemp("trained") / "run")
-
-
 @pytest.fixture
-def place(tmp_path, monkeypatch, trained):
-    """Return an empty current folder with a detector and a good file, in which there is an anomaly."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[1]), prepend=os.pathsep)
+def place(detector_folder):
+    """Return a current folder with a detector and a good file, in which there is an anomaly."""
     small.write("good.csv", ROWS, fault=40)
-    (tmp_path / "run").symlink_to(trained)
-    return tmp_path
+    return detector_folder
 
 
 @pytest.fixture

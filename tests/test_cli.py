@@ -19,21 +19,12 @@ from oddwave import cli, cli_predict
 HEAVY = ("polars", "pandas", "yaml", "tqdm", "asyncio", "concurrent.futures", "torch", "multiprocessing")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return small.detector(tmp_path_factory.mktemp("trained") / "run")
-
-
 @pytest.fixture
-def place(tmp_path, monkeypatch, trained):
-    """Return an empty current folder with a file in which there is an anomaly, and a detector."""
-    monkeypatch.chdir(tmp_path)
-    source = str(Path(cli.__file__).parents[1])  # the package under test, also from another folder
-    monkeypatch.setenv("PYTHONPATH", source, prepend=os.pathsep)
+def place(detector_folder):
+    """Return a current folder with a detector, a file in which there is an anomaly, and one in which there is none."""
     small.write("ts_ad.csv", 96, 220226, fault=60)
     small.write("calm.csv", 96)
-    (tmp_path / "run").symlink_to(trained)
-    return tmp_path
+    return detector_folder
 
 
 @pytest.fixture

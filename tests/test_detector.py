@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from oddwave.clean import NO_START, SHORT_STRETCH, WARMING_UP
 from oddwave.config import Detection
 from oddwave.detector import Detector
-from oddwave.errors import ConfigError, InputError, TooShortError, UnsortedError
+from oddwave.errors import ConfigError, DeviceError, InputError, TooShortError, UnsortedError
 from oddwave.metadata import Time
 from oddwave.result import REASONS
 from oddwave.train import train
@@ -539,3 +539,12 @@ def test_rows_further_apart_than_in_training_are_said(scoring):
     series = made.series_of(made.rows(60, 2), np.arange(60) * 60, "number")
     notes = detector.detect_series(series, Detection(scoring=scoring, max_gap=100)).notes
     assert "Rows are 60 apart, but the detector was trained on rows 1 apart" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"), [("gpu:0,1", "names several"), ("gpu:x", "numbers"), ("foo", "isn't known")]
+)
+def test_a_device_is_read_strictly_by_whoever_loads_a_detector(tmp_path, device, reason):
+    (tmp_path / "detector.onnx").write_bytes(made.handmade().data)
+    with pytest.raises(DeviceError, match=reason):
+        Detector.load(tmp_path, device)

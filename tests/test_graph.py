@@ -266,6 +266,7 @@ def test_the_last_of_repeated_fields_counts_as_it_does_for_the_runtime():
         ([("Reshape", ["window", "wrong"], "error")], "Reshape doesn't fit"),
         ([("Reshape", ["window", "square"], "error")], "Reshape doesn't fit"),
         ([("Reshape", ["window", "one"], "error")], "Reshape doesn't fit"),
+        ([("Reshape", ["window", "zero"], "error")], "Reshape doesn't fit"),
         ([("Concat", ["window", "window"], "error")], "'Concat' is not allowed"),
     ],
 )
@@ -275,6 +276,7 @@ def test_a_graph_whose_shapes_do_not_fit_is_refused(nodes, reason):
         "wide": np.ones((3, 1, SIZE, CHANNELS)),
         "flat": np.array([-1, SIZE * CHANNELS]),
         "wrong": np.array([-1, SIZE * CHANNELS + 1]),
+        "zero": np.array([-1, 0]),
         "one": np.array([1, SIZE, CHANNELS]),  # fits a single window, not two
     }
     assert_refused(graph.model([graph.node(*node) for node in nodes], weights, SIZE, CHANNELS), reason)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "oddwave"
 
 # What the files of src/oddwave/ are. A new file is entered here, and thereby told what it may import.
-SHARED = {"atomic", "errors", "config", "metadata", "series"}
+SHARED = {"device", "atomic", "errors", "config", "metadata", "series"}
 STEPS = {"read", "clean", "window", "score", "threshold", "events", "runtime", "detector_file"}
 PARTS = {  # parts with a name of their own; that read/table.py belongs to read and cli_flags.py to cli is plain
     "graph": "detector_file",
@@ -25,7 +25,7 @@ PARTS = {  # parts with a name of their own; that read/table.py belongs to read 
     "protobuf": "detector_file",
 }
 ORDER = {"calibrate", "detector", "one_pass", "stretch"}  # these know the order of the steps
-EDGE = {"__init__", "__main__", "cli", "device", "pipeline", "printed", "result", "save", "stream"}  # towards the user
+EDGE = {"__init__", "__main__", "cli", "pipeline", "printed", "result", "save", "stream"}  # towards the user
 EDGE |= {"classical", "metrics"}  # and what stands beside the path of the data
 FOLDERS = {"read", "train", "serve", "weights"}
 

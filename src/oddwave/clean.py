@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddwave.errors import UnsortedError
-from oddwave.series import Floats, Ticks
+from oddwave.series import Floats, Ticks, runs
 
 SCORED, LONG_GAP, NO_START, WARMING_UP, SHORT_STRETCH = range(5)
 NOWHERE = -1  # position of a row that is on no stretch
@@ -184,9 +184,8 @@ class Cleaner:
         return filled, age
 
     def _cut(self, filled: Floats, usable: NDArray[np.bool_]) -> list[tuple[Floats, bool]]:
-        edges = np.flatnonzero(np.diff(usable, prepend=False, append=False))
         stretches = []
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        for start, stop in runs(usable):
             goes_on = self._open and start == 0
             stretches.append((filled[start:stop], not goes_on))
         if len(usable):

@@ -19,6 +19,7 @@ from oddwave.result import Summary
 STREAMED = 4 << 20  # bytes of a file from which it is scored piece by piece, in bounded memory
 PACKED = 8  # a .gz file counts for so many times its size
 IN_MEMORY = 2 << 30  # bytes of a file that is still read whole: to sort it, to split it, or to save it as JSON
+PARQUET = (".parquet", ".pq")
 WRITERS = {"csv": save.to_csv, "json": save.to_json}
 
 
@@ -87,15 +88,16 @@ class _Saver:
     def summaries(self, source: Any) -> Iterator[Summary]:
         """Score one input, save its results and yield what is printed of each."""
         is_csv = not self.save_path or self.formats == ("csv",)
-        if is_csv and is_streamed(source, self.pipeline.settings):
+        size = _size(source)
+        if is_csv and is_streamed(source, self.pipeline.settings, size):
             try:
                 yield self._stream(source)
                 return
             except UnsortedError as error:
-                _check_memory(source, f"{error}\n", "sorted", "Sort it by time first, as with: sort -t, -k1,1")
+                _check_memory(size, f"{error}\nThe file", "sorted", "Sort it by time first, as with: sort -t, -k1,1")
         else:
             wish = "Save it as CSV only" if self.pipeline.settings.group_col is None else "Split it by the group column"
-            _check_memory(source, "", "read whole", f"{wish}, or split it by time.")
+            _check_memory(size, str(source), "read whole", f"{wish}, or split it by time.")
         for result in self.pipeline.results(source, self.pipeline.settings, self.names, self.inputs):
             if self.save_path:
                 for form in self.formats:
@@ -148,11 +150,11 @@ class _Screen:
             raise OutputError(f"Standard output can't be written: {error.strerror}.") from None
 
 
-def is_streamed(source: Any, settings: PipelineSection) -> bool:
+def is_streamed(source: Any, settings: PipelineSection, size: int) -> bool:
     """Say whether an input is scored piece by piece: a large CSV or Parquet file, not split by a column."""
     if settings.group_col is not None or not isinstance(source, (str, os.PathLike)):
         return False
-    return _suffix(source) in (".csv", ".txt", ".tsv", ".gz", ".parquet") and _size(source) > STREAMED
+    return _suffix(source) in (".csv", ".txt", ".tsv", ".gz", *PARQUET) and size > STREAMED
 
 
 def _suffix(source: str | os.PathLike[str]) -> str:
@@ -161,7 +163,7 @@ def _suffix(source: str | os.PathLike[str]) -> str:
 
 def _size(source: str | os.PathLike[str]) -> int:
     """Return about how many bytes a file is unpacked; 0 for a URL, or for what reading it will complain about."""
-    if _suffix(source) == ".parquet":
+    if _suffix(source) in PARQUET:
         from oddwave.read.table import parquet_bytes
 
         return parquet_bytes(Path(source))
@@ -171,10 +173,9 @@ def _size(source: str | os.PathLike[str]) -> int:
         return 0
 
 
-def _check_memory(source: Any, why: str, what: str, advice: str) -> None:
-    if _size(source) > IN_MEMORY:
-        subject = "The file" if why else str(source)
-        raise InputError(f"{why}{subject} is larger than {IN_MEMORY >> 30} GB, so it isn't {what} in memory. {advice}")
+def _check_memory(size: int, what: str, how: str, advice: str) -> None:
+    if size > IN_MEMORY:
+        raise InputError(f"{what} is larger than {IN_MEMORY >> 30} GB, so it isn't {how} in memory. {advice}")
 
 
 def _is_json(save_path: str | None) -> bool:

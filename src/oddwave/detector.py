@@ -201,7 +201,7 @@ class Detector:
         missing = [name for name in wanted if name not in names]
         if missing or len(names) != len(wanted):
             raise InputError(
-                f"{series.source} has the channels {', '.join(names)}, but this detector reads {', '.join(wanted)}.\n"
+                f"{series.title} has the channels {', '.join(names)}, but this detector reads {', '.join(wanted)}.\n"
                 "Give these, or train a detector with yours."
             )
         return replace(series, values=series.values[:, [names.index(name) for name in wanted]], channels=wanted)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oddwave.series import TICKS_PER_S, Floats, Ticks, TimeKind
+from oddwave.series import TICKS_PER_S, Floats, Ticks, TimeKind, runs
 
 TOP = 3  # channels named in an event
 
@@ -82,9 +82,8 @@ class EventBuilder:
         if not is_odd.any():
             self._row += len(label)
             return
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], is_odd, [False]])))
         used = 0
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        for start, stop in runs(is_odd):
             peak = start + int(np.argmax(score[start:stop]))
             first, last, highest = index[[start, stop - 1, peak]].tolist()
             run = _Run(

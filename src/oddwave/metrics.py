@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oddwave.errors import ConfigError, InputError, nearest
-from oddwave.series import Floats
+from oddwave.series import Floats, runs
 
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.intp]
@@ -191,9 +191,7 @@ def segments(flags: ArrayLike) -> list[tuple[int, int]]:
     >>> segments([1, 1, 0, 0, 1])
     [(0, 2), (4, 5)]
     """
-    change = np.diff(np.asarray(flags).astype(np.int8), prepend=0, append=0)
-    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    return list(zip(starts.tolist(), stops.tolist(), strict=True))
+    return runs(np.asarray(flags).astype(np.bool_))
 
 
 def measure(labels: ArrayLike, scores: ArrayLike, threshold: float, window: int = 100) -> dict[str, float]:

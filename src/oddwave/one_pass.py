@@ -35,13 +35,13 @@ class Pass:
         series: Series,
     ) -> None:
         self.metadata, self.new_scorer = metadata, new_scorer
-        self.settings, self.source = settings, series.source
+        self.settings, self.title = settings, series.title
         alarm = getattr(metadata, settings.scoring).alarm
         self.threshold: float = settings.threshold or alarm.threshold
         max_gap = metadata.max_gap if settings.max_gap is None else settings.max_gap
         self.extra_notes: list[str] = []
         step = self._step(series.kind, series.ticks)
-        self.cleaner = Cleaner(series.source, len(metadata.channels), step, max_gap)
+        self.cleaner = Cleaner(series.title, len(metadata.channels), step, max_gap)
         self.events = EventBuilder(tuple(metadata.channels), series.kind, settings.merge_gap, settings.min_length)
         self.scorer: StretchScorer | None = None
         self.scores = Rows()
@@ -69,7 +69,7 @@ class Pass:
     def finish(self) -> tuple[Scored, Floats]:
         """End the series; return the remaining rows."""
         if self.n_rows < self.metadata.size:
-            raise TooShortError(self.source, self.n_rows, self.metadata.size)
+            raise TooShortError(self.title, self.n_rows, self.metadata.size)
         self._end_stretch()
         return self._release()
 

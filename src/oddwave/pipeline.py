@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oddwave import config, device as devices, save
+from oddwave import config, save
 from oddwave.config import Detection, PipelineConfig, PipelineSection
-from oddwave.errors import ConfigError, DeviceError, InputError
+from oddwave.errors import ConfigError, InputError
 from oddwave.result import Result, Scored, Summary
 from oddwave.series import Columns, Series
 
@@ -110,13 +109,11 @@ class Pipeline:
         n_series = 0
         for series in read.read_one(source, self.columns(settings)):
             n_series += 1
-            name = series.source if series.group is None else f"{series.source}, group {series.group}"
             try:
-                result = self.detector.detect_series(replace(series, source=name), detection)
+                result = self.detector.detect_series(series, detection)
             except InputError as error:
                 failed.append(error)
                 continue
-            result.series = replace(result.series, source=series.source)
             result.name = names.new(series.source, series.group)
             result.inputs = inputs | self.detector_ids
             result.notes += self.notes
@@ -244,9 +241,6 @@ def load(model: str | os.PathLike[str], device: str = "cpu") -> Detector:
     DeviceError
         If the device can't be had.
     """
-    parsed = devices.parse(device)
-    if len(parsed.numbers) > 1:
-        raise DeviceError(f"The device {device!r} names several; only one at a time works yet. Give {parsed.kind}:0.")
     from oddwave.detector import Detector
 
     return Detector.load(model, device)

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-
-
 MAX_FIELDS = 100_000  # of one message
 
 

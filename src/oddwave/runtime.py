@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from oddwave import device as devices
 from oddwave.errors import DetectorFileError, DeviceError
 from oddwave.series import Windows
 
 _BATCH = 32  # windows a call: as fast as 256 on a CPU, in less memory
-WORST = 1e25  # an error that isn't a number, or infinite, counts as this
 _BATCH_ROWS = 3072  # or more of short ones, so that a call has enough to do
+WORST = 1e25  # an error that isn't a number, or infinite, counts as this
 
 # device name -> (execution provider, package to install)
 _PROVIDERS = {
@@ -46,8 +47,9 @@ class Runtime:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         options.enable_cpu_mem_arena = False
-        self.device = _choose(ort.get_available_providers()) if device == "auto" else device
-        provider, settings = _provider(self.device, ort.get_available_providers())
+        available = ort.get_available_providers()
+        self.device = _choose(available) if device == "auto" else device
+        provider, settings = _provider(self.device, available)
         try:
             self._session = ort.InferenceSession(model, options, providers=[(provider, settings)])
         except Exception as error:  # noqa: BLE001 (the runtime has no common base for what it raises)
@@ -75,7 +77,9 @@ def _choose(available: list[str]) -> str:
 
 def _provider(device: str, available: list[str]) -> tuple[str, dict[str, Any]]:
     """Find the provider of a device and its options, or say which package to install."""
-    kind, _, number = device.partition(":")
+    kind, numbers = devices.parse(device)
+    if len(numbers) > 1:
+        raise DeviceError(f"The device {device!r} names several; only one at a time works yet. Give {kind}:0.")
     if kind not in _PROVIDERS:
         raise DeviceError(
             f"The device {device} was asked for, but no ONNX Runtime provider for {kind} is known to Oddwave.\n"
@@ -87,7 +91,7 @@ def _provider(device: str, available: list[str]) -> tuple[str, dict[str, Any]]:
             f"The device {device} was asked for, but this onnxruntime offers only {', '.join(available)}.\n"
             f"Install {package} in its place, or use --device cpu."
         )
-    return provider, {} if kind == "cpu" else {"device_id": int(number or 0)}
+    return provider, {} if kind == "cpu" else {"device_id": numbers[0]}
 
 
 def batch(size: int) -> int:

@@ -59,6 +59,11 @@ class Series:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def title(self) -> str:
+        """What messages call it: its source, and its group if it has one."""
+        return self.source if self.group is None else f"{self.source}, group {self.group}"
+
     def rows(self, start: int, stop: int) -> Series:
         """Return the rows from `start` up to `stop` as a series, without copying them."""
         if start == 0 and stop >= len(self):
@@ -70,6 +75,18 @@ class Series:
             index=self.index[start:stop],
             labels=None if self.labels is None else self.labels[start:stop],
         )
+
+
+def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """List the runs of true values as half-open (start, stop).
+
+    Examples
+    --------
+    >>> runs(np.array([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def _reshape(inputs: Sequence[Tensor]) -> tuple[int, ...]:
     data, wanted = inputs
     dims = list(wanted.numbers or [])
     count = math.prod(data.shape)
+    if 0 in dims:
+        raise ValueError
     if dims.count(-1) == 1:
         dims[dims.index(-1)] = count // -math.prod(dims)
     if not dims or min(dims) < 1 or math.prod(dims) != count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from itertools import pairwise
 from os import PathLike
@@ -70,10 +71,11 @@ def names() -> list[str]:
     return sorted([*neural(), *classical.SETTINGS])
 
 
-def neural() -> list[str]:
+@cache
+def neural() -> tuple[str, ...]:
     """Return the models in the folder `models`, whose names are read and not imported: that would need torch."""
-    files = (Path(__file__).parent / "models").glob("[!_]*.py")
-    return [name for file in files for name in re.findall(r'^NAME = "(\w+)"', file.read_text("utf-8"), re.MULTILINE)]
+    texts = [file.read_text("utf-8") for file in (Path(__file__).parent / "models").glob("[!_]*.py")]
+    return tuple(name for text in texts for name in re.findall(r'^NAME = "(\w+)"', text, re.MULTILINE))
 
 
 def train(
@@ -121,15 +123,13 @@ def train(
     center, scale = scaling(learned)
     fitter = _fit_neural if model in neural() else _fit_classical
     size, stride, build, facts = fitter(model, training, options, fit, stop, (center, scale), progress)
-    if (training.stride or stride) > size:
-        raise ConfigError(f"stride is {training.stride}, but a window has {size} rows. Give at most {size}.")
     channels = len(series.channels)
     usual = _usual_error(build(np.ones(channels)), hold, size)
     graph = build(usual)
     blank = calibrate.blank(channels)
     metadata = Metadata(
         format=1, model=model, settings=facts.pop("settings"), channels=list(series.channels),
-        scored=_scored(series, training), size=size, stride=training.stride or stride, combine="mean",
+        scored=_scored(series, training), size=size, stride=stride, combine="mean",
         smoothing=training.smoothing, rolling=training.rolling, max_gap=training.max_gap,
         center=rounded(center), scale=rounded(scale), spread_center=[0.0] * channels, spread_scale=[1.0] * channels,
         full=blank, causal=blank, time=Time(name=series.time_name, kind=series.kind, step=step),
@@ -233,7 +233,7 @@ def _fit_neural(
     from oddwave.train.scored import Scored
 
     center, scale = scaled
-    size = training.input_len or 96
+    size, stride = _window(training, 96)
     plan_options = {key: value for key, value in options.items() if key in Plan.__struct_fields__}
     own = {key: value for key, value in options.items() if key not in plan_options}
     settings, plan = models.settings(model, own), models.plan(model, plan_options)
@@ -251,7 +251,7 @@ def _fit_neural(
         "best_epoch": history.best_epoch,
         "held_out_loss": min(history.held_out_losses, default=None),
     }
-    return size, max(1, size // 2), build, facts
+    return size, stride, build, facts
 
 
 def _fit_classical(
@@ -266,13 +266,18 @@ def _fit_classical(
     if training.input_len is not None:
         options = {**options, "input_len": training.input_len}
     settings = config.build(classical.SETTINGS[model], options, model, strict=False)
+    size, stride = _window(training, settings.input_len)
     build = classical.fit(settings, [*fit, *stop], *scaled)
-    return (
-        settings.input_len,
-        max(1, settings.input_len // 2),
-        build,
-        {"settings": msgspec.to_builtins(settings)},
-    )
+    return size, stride, build, {"settings": msgspec.to_builtins(settings)}
+
+
+def _window(training: Training, usual: int) -> tuple[int, int]:
+    """Return the rows of a window and the stride, or refuse them before anything is fitted."""
+    size = training.input_len or usual
+    stride = training.stride or max(1, size // 2)
+    if stride > size:
+        raise ConfigError(f"stride is {stride}, but a window has {size} rows. Give at most {size}.")
+    return size, stride
 
 
 def _usual_error(graph: bytes, hold: Sequence[Floats], size: int) -> Floats:
