@@ -267,7 +267,9 @@ def test_the_last_of_repeated_fields_counts_as_it_does_for_the_runtime():
         ([("Reshape", ["window", "square"], "error")], "Reshape doesn't fit"),
         ([("Reshape", ["window", "one"], "error")], "Reshape doesn't fit"),
         ([("Reshape", ["window", "zero"], "error")], "Reshape doesn't fit"),
-        ([("Concat", ["window", "window"], "error")], "'Concat' is not allowed"),
+        ([("Gelu", ["window"], "error")], "'Gelu' is not allowed"),
+        ([("Concat", ["window", "window"], "error")], "Concat doesn't fit"),
+        ([("Clip", ["window", ""], "error")], "'' out of order"),
     ],
 )
 def test_a_graph_whose_shapes_do_not_fit_is_refused(nodes, reason):

@@ -27,7 +27,7 @@ PARTS = {  # parts with a name of their own; that read/table.py belongs to read 
 ORDER = {"calibrate", "detector", "one_pass", "stretch"}  # these know the order of the steps
 EDGE = {"__init__", "__main__", "cli", "pipeline", "printed", "result", "save", "stream"}  # towards the user
 EDGE |= {"classical", "metrics"}  # and what stands beside the path of the data
-FOLDERS = {"read", "train", "serve", "weights"}
+FOLDERS = {"read", "save", "train", "serve", "weights"}
 
 # Who may import what from outside; everyone else may not.
 RESERVED = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from oddwave.errors import DetectorFileError
 from oddwave.protobuf import BYTES, VARINT, FieldValue, WireError, block, fields, number, packed
-from oddwave.shapes import MAX_ELEMENTS, Tensor, infer
+from oddwave.shapes import MAX_ELEMENTS, Attributes, Tensor, infer
 
 OPSET = 17
 IR_VERSION = 8
@@ -29,7 +29,7 @@ _INT64 = 7
 _MODEL = {1, 2, 3, 7, 8, 14}  # ir_version, producer_name, producer_version, graph, opset_import, metadata_props
 _GRAPH = {1, 2, 5, 11, 12}  # node, name, initializer, input, output
 _NODE = {1, 2, 3, 4, 5, 7}  # input, output, name, op_type, attribute, domain
-_ATTRIBUTE = {1, 2, 3, 4, 7, 8, 20}  # name, f, i, s, floats, ints, type
+_ATTRIBUTE = {1, 2, 3, 7, 8, 20}  # name, f, i, floats, ints, type
 _TENSOR = {1, 2, 8, 9}  # dims, data_type, name, raw_data: no external data, nothing but raw bytes
 
 
@@ -120,24 +120,25 @@ def _inspect_graph(found: list[FieldValue], size: int, channels: int) -> None:
 
 
 def _inspect_shapes(
-    nodes: list[tuple[str, list[str], str]], tensors: dict[str, Tensor], window: tuple[int, int, int]
+    nodes: list[tuple[str, list[str], str, Attributes]], tensors: dict[str, Tensor], window: tuple[int, int, int]
 ) -> None:
     """Work out the shape of each tensor, in the order in which the nodes run."""
     tensors["window"] = Tensor(window)
-    for operator, inputs, output in nodes:
-        unknown = [name for name in inputs if name and name not in tensors]
+    for operator, inputs, output, attributes in nodes:
+        unknown = [name for name in inputs if name not in tensors]
         if unknown or output in tensors:
             raise WireError(f"{operator} reads or writes {(unknown or [output])[0]!r} out of order")
-        tensors[output] = infer(operator, [tensors[name] for name in inputs if name])
+        tensors[output] = infer(operator, [tensors[name] for name in inputs], attributes)
     if tensors.get("error", Tensor(())).shape != window:
         raise WireError(f"the error isn't of the window's shape, {list(window)}")
 
 
-def _read_node(data: bytes) -> tuple[str, list[str], str]:
-    """Check a node; return its operator, the names of its inputs and of its output."""
+def _read_node(data: bytes) -> tuple[str, list[str], str, Attributes]:
+    """Check a node; return its operator, the names of its inputs and of its output, and its attributes."""
     operator = ""
     inputs: list[str] = []
     outputs: list[str] = []
+    attributes: dict[str, tuple[int, ...]] = {}
     for field in _checked(data, _NODE, "a node"):
         if field.number == 1:
             inputs.append(field.text())
@@ -148,10 +149,25 @@ def _read_node(data: bytes) -> tuple[str, list[str], str]:
         elif field.number == 7 and field.bytes():
             raise WireError(f"custom operators ({field.text()}) are not allowed")
         elif field.number == 5:
-            _checked(field.bytes(), _ATTRIBUTE, "an attribute")
+            name, numbers = _read_attribute(field.bytes())
+            if name in attributes:
+                raise WireError(f"{operator} has the attribute {name!r} twice")
+            attributes[name] = numbers
     if len(outputs) != 1:
         raise WireError(f"{operator} has {len(outputs)} outputs")
-    return operator, inputs, outputs[0]
+    return operator, inputs, outputs[0], attributes
+
+
+def _read_attribute(data: bytes) -> tuple[str, tuple[int, ...]]:
+    """Check an attribute; return its name and its whole numbers."""
+    name = ""
+    numbers: list[int] = []
+    for field in _checked(data, _ATTRIBUTE, "an attribute"):
+        if field.number == 1:
+            name = field.text()
+        elif field.number in (3, 8):
+            numbers += packed(field)
+    return name, tuple(numbers)
 
 
 def _read_tensor(data: bytes) -> tuple[str, Tensor]:

@@ -246,7 +246,7 @@ def _fit_neural(
         return to_onnx(Scored(trained, center, scale, usual), size, len(center))
 
     facts = {
-        "settings": msgspec.to_builtins(settings) | msgspec.to_builtins(plan),
+        "settings": msgspec.to_builtins(getattr(trained, "settings", settings)) | msgspec.to_builtins(plan),
         "epochs": len(history.losses),
         "best_epoch": history.best_epoch,
         "held_out_loss": min(history.held_out_losses, default=None),

@@ -85,7 +85,8 @@ def _bare_node(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto
 
     inputs, outputs = ([names[name] for name in side] for side in (node.input, node.output))
     bare = helper.make_node(node.op_type, inputs, outputs, domain=node.domain)
-    bare.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
+    numbers = [attribute for attribute in node.attribute if not attribute.s]  # texts only repeat what is usual
+    bare.attribute.extend(sorted(numbers, key=lambda attribute: attribute.name))
     for attribute in bare.attribute:
         attribute.ClearField("doc_string")
     return bare

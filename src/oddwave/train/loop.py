@@ -20,7 +20,7 @@ from oddwave.train import models
 from oddwave.train.dataset import Windows
 from oddwave.train.plan import Plan
 
-HELD_OUT_WINDOWS = 1024
+HELD_OUT_WINDOWS = OBSERVED_WINDOWS = 1024
 
 Progress = Callable[[int, int, float, float | None, float], None]
 """Called after each epoch: its number from 1, of how many, loss, held-out loss or None, windows a second."""
@@ -81,6 +81,8 @@ def fit(
         )
     with _reproducible(plan.seed, plan.threads):
         model = models.build(name, settings, size, channels)
+        if observe := getattr(model, "observe", None):
+            observe(torch.cat(list(windows.spaced(OBSERVED_WINDOWS, plan.batch_size))))
         try:
             history = _train(model, plan, windows, held_out, progress)
         except FloatingPointError as error:

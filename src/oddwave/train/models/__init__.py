@@ -1,7 +1,9 @@
 """The neural models, one module each: NAME, Settings, Plan and Model. Adding a model is adding a file here.
 
 A Model maps z-scaled windows (batch, size, channel) to the same shape, each window by itself. It may offer
-`folded(center, scale, usual_error)`: a module that does what `Scored` does, with less work.
+`observe(windows)`, called once before training with windows of the rows it will learn from, for what is counted
+and not learned; and `folded(center, scale, usual_error)`: a module that does what `Scored` does, with less work.
+What it chose itself is in its attribute `settings`, if it has one.
 """
 
 from __future__ import annotations
