@@ -61,7 +61,7 @@ def refused(oddwave, place):
         assert not (place / "out").exists()
         status, out, err = oddwave("predict", path, "good.csv", "--model", "run", "--save_path", "beside")
         assert (status, out.count("'input_path'")) == (2, 1)
-        assert err.startswith("oddwave: 1 of 2 inputs failed, the others are done:\n  ")
+        assert err.startswith("saved: beside/good.csv\noddwave: 1 of 2 inputs failed, the others are done:\n  ")
         assert small.names_in(place / "beside") == ["good.csv"]
         with pytest.raises(InputError) as caught:
             list(create_pipeline(model="run").predict(path))
@@ -80,12 +80,13 @@ def accepted(oddwave, place):
         assert "'input_path'" in out
         settings = {"time_col": words[1]} if words else {}
         (result,) = create_pipeline(model="run", **settings).predict(path)
-        assert err == "".join(f"note: {note}\n" for note in result.notes)
         (saved,) = (place / "out").glob("[!.]*.csv")
+        notes = "".join(f"note: {note}\n" for note in result.notes)
+        assert err == f"{notes}saved: out/{saved.name}\n"
         lines = saved.read_text().splitlines()
         assert len(lines) == len(result.label) + 1
         saved.unlink()
-        return lines, err
+        return lines, notes
 
     return call
 
@@ -143,9 +144,8 @@ def test_one_bad_file_of_ten_is_listed_and_the_nine_are_done(oddwave, place):
     edited("many/4bad.csv", 12, "heat", "x")
     status, out, err = oddwave("predict", "many", "--model", "run", "--save_path", "out")
     assert (status, out.count("'input_path'")) == (2, 9)
-    assert err.startswith(
-        "oddwave: 1 of 10 inputs failed, the others are done:\n  many/4bad.csv, line 12, column 'heat'"
-    )
+    assert err.startswith("saved: 9 files in out\noddwave: 1 of 10 inputs failed, the others are done:\n  many/4bad")
+    assert "many/4bad.csv, line 12, column 'heat'" in err
     assert small.names_in(place / "out") == [f"{i}.csv" for i in range(9)]
     done, failed = [], []
     pipeline = create_pipeline(model="run")

@@ -15,6 +15,7 @@ import pytest
 import small
 
 from oddwave import cli, cli_predict
+from oddwave.result import Result
 
 HEAVY = ("polars", "pandas", "yaml", "tqdm", "asyncio", "concurrent.futures", "torch", "multiprocessing")
 
@@ -82,6 +83,24 @@ def test_format_says_what_is_saved(oddwave, place):
     assert json.loads((place / "mine.json").read_text())["input_path"] == "ts_ad.csv"
 
 
+@pytest.mark.parametrize("form", ["xlsx", "html", "png"])
+def test_a_file_for_people_is_saved_by_its_name_or_by_its_format(oddwave, place, form):
+    assert oddwave(*BARE, "ts_ad.csv", "--save_path", f"mine.{form}")[2] == f"saved: mine.{form}\n"
+    status, _, err = oddwave(*BARE, "ts_ad.csv", "--save_path", "out", "--format", f"csv,{form}")
+    assert (status, err) == (0, f"saved: out/ts_ad.csv\nsaved: out/ts_ad.{form}\n")
+    assert (place / "out" / f"ts_ad.{form}").read_bytes() == (place / f"mine.{form}").read_bytes()
+
+
+def test_a_folder_that_is_called_like_a_file_is_a_folder(oddwave, place):
+    (place / "old.png").mkdir()
+    assert oddwave(*BARE, "ts_ad.csv", "--save_path", "old.png")[2] == "saved: old.png/ts_ad.csv\n"
+    assert oddwave(*BARE, "ts_ad.csv", "--save_path", "new.xlsx/")[2] == "saved: new.xlsx/ts_ad.csv\n"
+
+
+def test_quiet_doesnt_say_what_is_saved(oddwave):
+    assert oddwave(*BARE, "ts_ad.csv", "--save_path", "out", "--quiet") == (0, "", "")
+
+
 def test_a_pipeline_file_written_here_works_and_flags_win_over_it(oddwave, place):
     status, out, _ = oddwave("--get_pipeline_config", "ts_ad", "--save_path", "d")
     assert status == 0
@@ -114,7 +133,7 @@ def test_one_bad_input_of_ten_doesnt_stop_the_rest(oddwave, place):
     assert status == 2
     assert out.count("'input_path'") == 9
     assert len(small.names_in(place / "out")) == 9
-    assert err.startswith("oddwave: 1 of 10 inputs failed, the others are done:\n  ")
+    assert err.startswith("saved: 9 files in out\noddwave: 1 of 10 inputs failed, the others are done:\n  ")
     assert "4bad.csv" in err
     assert oddwave("predict", "many/[0-3].csv", "calm.csv", "--model", "run", "--quiet") == (0, "", "")
     status, out, err = oddwave("predict", "many", "--model", "run", "--quiet")
@@ -183,7 +202,7 @@ def test_notes_go_to_standard_error(oddwave, place):
 def test_standard_input_is_read(place):
     with Path("ts_ad.csv").open() as file:
         done = process("predict", "-", "--model", "run", "--save_path", "out", stdin=file)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "saved: out/stdin.csv\n")
     assert (place / "out" / "stdin.csv").exists()
 
 
@@ -221,7 +240,8 @@ def test_standard_input_is_read(place):
         ([*BARE, "ts_ad.csv", "--save_path", "ts_ad.csv"], "ts_ad.csv is an input itself"),
         ([*BARE, "ts_ad.csv", "--save_path", "calm.csv/out"], "can't be written"),
         ([*BARE, "ts_ad.csv", "--save_path", ""], "The path to save to is empty"),
-        ([*BARE, "ts_ad.csv", "--save_path", "o.xlsx"], "o.xlsx ends in .xlsx, but what is saved there is CSV"),
+        ([*BARE, "ts_ad.csv", "--save_path", "o.xls"], "o.xls ends in .xls, but what is saved there is CSV"),
+        ([*BARE, "ts_ad.csv", "--save_path", "o.xlsx", "--format", "png"], "o.xlsx ends in .xlsx, but what is saved"),
         ([*BARE, "ts_ad.csv", "--save_path", "o.csv.gz"], "ends in .gz, but what is saved there is CSV"),
         ([*BARE, "ts_ad.csv", "--save_path", "o.json", "--format", "csv"], "what is saved there is CSV"),
         (["evaluate", "-c", "my.yaml"], "The command evaluate comes with a later version"),
@@ -275,7 +295,7 @@ def test_train_then_predict_with_what_was_trained(oddwave, place):
 
 
 def test_a_fault_of_ours_is_status_70_and_says_how_to_report_it(oddwave, monkeypatch):
-    monkeypatch.setitem(cli_predict.WRITERS, "csv", None)
+    monkeypatch.setattr(Result, "save_to_csv", None)
     status, _, err = oddwave(*BARE, "ts_ad.csv", "--save_path", "out")
     assert status == 70
     assert err.startswith("oddwave: a fault of ours, sorry: TypeError")
@@ -285,7 +305,7 @@ def test_a_fault_of_ours_is_status_70_and_says_how_to_report_it(oddwave, monkeyp
 
 
 def test_debug_shows_where_a_fault_happened(place, capsys, monkeypatch):
-    monkeypatch.setitem(cli_predict.WRITERS, "csv", None)
+    monkeypatch.setattr(Result, "save_to_csv", None)
     monkeypatch.setenv("ODDWAVE_DEBUG", "1")
     assert cli.main([*BARE, "ts_ad.csv", "--save_path", "out"]) == 70
     assert "Traceback" in capsys.readouterr().err
@@ -296,7 +316,7 @@ def test_a_reader_that_goes_away_is_no_error(place):
     script = f"{command} 2>err | true; test ${{PIPESTATUS[0]}} = 0"
     done = subprocess.run(["bash", "-c", script], timeout=60)
     assert done.returncode == 0
-    assert (place / "err").read_text() == ""
+    assert (place / "err").read_text() == "saved: out/ts_ad.csv\nsaved: out/calm.csv\n"
     assert small.names_in(place / "out") == ["calm.csv", "ts_ad.csv"]
     script = f"{sys.executable} -m oddwave models 2>err | true; test ${{PIPESTATUS[0]}} = 0"
     assert subprocess.run(["bash", "-c", script], timeout=60).returncode == 0
@@ -333,7 +353,7 @@ def test_signs_that_a_terminal_would_obey_are_shown_as_escapes(oddwave, place):
 def test_closed_standard_streams_are_no_fault(place, closed):
     command = f"{sys.executable} -m oddwave predict ts_ad.csv --model run --save_path out {closed}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "" if "2>&-" in closed else "saved: out/ts_ad.csv\n")
     assert small.names_in(place / "out") == ["ts_ad.csv"]
 
 
@@ -396,12 +416,12 @@ def test_ctrl_c_is_status_130_and_saves_nothing(place):
 
 def test_a_large_file_goes_straight_to_disk_with_the_same_result(oddwave, place, monkeypatch):
     small.write("long.csv", 5000, fault=4000)
-    in_memory = oddwave("predict", "long.csv", "--model", "run", "--save_path", "memory/")
+    status, out, err = oddwave("predict", "long.csv", "--model", "run", "--save_path", "memory/")
     monkeypatch.setattr(cli_predict, "STREAMED", 1000)
     straight = oddwave("predict", "long.csv", "--model", "run", "--save_path", "straight/")
-    assert straight == in_memory
+    assert straight == (status, out, err.replace("memory/", "straight/"))
     assert (place / "straight/long.csv").read_bytes() == (place / "memory/long.csv").read_bytes()
-    assert oddwave("predict", "long.csv", "--model", "run") == in_memory
+    assert oddwave("predict", "long.csv", "--model", "run") == (status, out, "")
 
 
 def test_a_file_over_the_limit_is_never_read_whole(oddwave, place, monkeypatch):
@@ -423,7 +443,8 @@ def test_a_file_over_the_limit_is_never_read_whole(oddwave, place, monkeypatch):
 def test_a_large_unsorted_file_is_sorted_in_memory_up_to_a_limit(oddwave, place, monkeypatch):
     lines = small.write("long.csv", 500).read_text().splitlines()
     (place / "long.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
-    expected = oddwave("predict", "long.csv", "--model", "run", "--save_path", "memory/")
+    status, out, err = oddwave("predict", "long.csv", "--model", "run", "--save_path", "memory/")
+    expected = (status, out, err.replace("memory/", "straight/"))
     monkeypatch.setattr(cli_predict, "STREAMED", 1000)
     assert oddwave("predict", "long.csv", "--model", "run", "--save_path", "straight/") == expected
     assert (place / "straight/long.csv").read_bytes() == (place / "memory/long.csv").read_bytes()

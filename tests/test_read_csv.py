@@ -360,6 +360,20 @@ def test_plain_and_polars_and_careful_reading_agree_to_the_bit(rows, separator):
         assert_same(quick, expected)
 
 
+def test_whole_times_are_read_to_the_last_digit_wherever_their_column_is():
+    for first, kind in (("9007199254740993", "i"), ("9007199254740993.5", "f"), ("18446744073709551616", "f")):
+        body = f"a,time,b\n1,{first},2\n3,{2 * int(float(first))},4\n".encode()
+        layout, rest, line = header_of(body, "pump.csv", AB)
+        assert plain_block(layout, rest, line) is not None
+        assert parse(body).ticks.dtype.kind == kind
+        assert_same(parse(body), by_hand(body, AB))
+
+
+def test_a_table_of_dates_alone_is_left_to_the_careful_way():
+    layout, rest, line = header_of(b"time\n2024-01-01\n", "pump.csv", Columns())
+    assert plain_block(layout, rest, line) is None
+
+
 def test_the_quick_way_is_taken_for_plain_numbers_and_dates():
     for body in (BODY, (DATA / "server.csv").read_bytes(), BODY.replace(b"\n1", b"\n2024-01-01").replace(
         b"\n2,", b"\n2024-01-02,").replace(b"\n3", b"\n2024-01-03")):  # fmt: skip

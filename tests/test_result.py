@@ -13,7 +13,8 @@ from hypothesis import given, strategies as st
 from oddwave import printed
 from oddwave.errors import MissingExtraError
 from oddwave.events import Event
-from oddwave.result import REASONS, Result, Scored, Summary
+from oddwave.read.dates import instant
+from oddwave.result import REASONS, Result, Scored, Summary, zone_of
 from oddwave.series import Series
 
 
@@ -239,3 +240,31 @@ def test_reason_texts_start_with_the_empty_one():
     assert REASONS[0] == ""
     assert len(set(REASONS)) == len(REASONS) == 5
     assert isinstance(result_of([1], [0]).anomaly, pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("time", "hours", "zone"),
+    [
+        ("2024-01-31", 0, ""),
+        ("2024-01-31 23:59:59.5", 0, ""),
+        ("31.01.2024 11:59 PM", 0, ""),
+        ("20240131T235900", 0, ""),
+        ("2024-01-31 23:59Z", 0, "UTC"),
+        ("2024-01-31 23:59:59 UTC", 0, "UTC"),
+        ("20240131T2359Z", 0, "UTC"),
+        ("2024-01-31T23:59:59+00:00", 0, "UTC"),
+        ("2024-01-31T23:59:59+02:00", 2, "+02:00"),
+        ("20240131T2359-0330", -3.5, "-03:30"),
+        ("01/31/2024, 23:59 +05", 5, "+05:00"),
+    ],
+)
+def test_the_zone_of_a_date_is_found_in_every_form_that_is_read(time, hours, zone):
+    assert instant(time, is_day_first=False)[1] is None or zone
+    assert zone_of(np.array([time] * 2, dtype=object), "datetime") == (hours * 3_600_000_000, zone)
+    index = result_of([time], [0], kind="datetime").anomaly.index
+    assert (index.tz is not None) == bool(zone)
+
+
+def test_what_is_no_date_has_no_zone():
+    assert zone_of(np.array([5]), "number") == (0, "")
+    assert zone_of(np.array([], dtype=object), "datetime") == (0, "")

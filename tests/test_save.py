@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from oddwave.series import Columns, Series
 
 DECIMALS = st.floats(allow_nan=True, allow_infinity=False)
 TEXTS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12)
+
+
+FORMATS = ("csv", "json", "xlsx", "html", "png")
 
 
 def rows_of(index, score, reason=None):
@@ -202,7 +207,7 @@ def test_a_link_is_followed_and_stays(tmp_path):
     assert (tmp_path / "real" / "out.csv").read_text().startswith("timestamp,")
 
 
-@pytest.mark.parametrize("form", ["csv", "json"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_an_input_is_never_overwritten(tmp_path, form):
     source = tmp_path / f"in.{form}"
     source.write_text("precious")
@@ -313,7 +318,7 @@ def test_threads_that_save_to_one_file_leave_one_of_them_whole(tmp_path):
     assert small.names_in(tmp_path) == ["0.csv", "1.csv", "2.csv", "3.csv", "out.csv"]
 
 
-@pytest.mark.parametrize("save_it", ["csv", "json", "detector"])
+@pytest.mark.parametrize("save_it", [*FORMATS, "detector"])
 def test_an_old_files_permissions_stay_and_a_new_ones_follow_the_umask(tmp_path, save_it):
     def write(path):
         if save_it == "detector":
@@ -380,7 +385,40 @@ def test_times_with_commas_and_quotes_are_quoted(tmp_path):
     ]
 
 
-def test_writers_of_the_next_version_are_not_there_yet():
-    result = result_of([1], [0.5])
-    assert not any(hasattr(result, f"save_to_{form}") for form in ("xlsx", "html", "png"))
-    assert {name for name in dir(save) if name.startswith("to_")} == {"to_csv", "to_json"}
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_goes_where_it_is_sent_and_never_under_another_s_name(tmp_path, form):
+    write = getattr(result_of([1, 2], [0.5, 2.0]), f"save_to_{form}")
+    assert write(tmp_path) == tmp_path / f"in.{form}"
+    assert write(tmp_path / "a" / f"b.{form.upper()}").is_file()
+    wrong = "png" if form != "png" else "csv"
+    with pytest.raises(OutputError, match=f"ends in .{wrong}, but what is saved there is {form.upper()}"):
+        write(tmp_path / f"out.{wrong}")
+    with pytest.raises(OutputError, match="can't be written"):
+        write(tmp_path / f"in.{form}" / "below" / f"out.{form}")
+    assert small.names_in(tmp_path) == ["a", f"in.{form}"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_same_result_is_the_same_bytes(tmp_path, form):
+    results = [result_of(np.arange(300), np.linspace(0, 2, 300), notes=("a note",)) for _ in range(2)]
+    one, other = (getattr(result, f"save_to_{form}")(tmp_path / str(i)) for i, result in enumerate(results))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_format_that_breaks_off_leaves_nothing_behind_and_keeps_the_old_file(tmp_path, form):
+    path = tmp_path / f"out.{form}"
+    path.write_text("old")
+    code = (
+        "import resource, signal, sys, numpy as np\nfrom test_save import result_of\n"
+        "result = result_of(np.arange(3000), np.linspace(0, 2, 3000), notes=('x' * 10_000,))\n"
+        f"result.save_to_{form}({str(tmp_path / 'warm')!r})\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, resource.RLIM_INFINITY))\n"
+        f"result.save_to_{form}({str(path)!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].startswith("oddwave.errors.OutputError: ")
+    assert f"out.{form} can't be written: File too large" in done.stderr
+    assert path.read_text() == "old"
+    assert small.names_in(tmp_path) == [f"out.{form}", "warm"]

@@ -6,8 +6,7 @@ filled the same way. Past that, rows can't be scored until each channel has a va
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,15 @@ SCORED, LONG_GAP, NO_START, WARMING_UP, SHORT_STRETCH = range(5)
 NOWHERE = -1  # position of a row that is on no stretch
 STEP_ROWS = 10_000  # the step is the median over this many first rows, however long the series
 _FOREVER = 1 << 40
+_NOTES = {
+    "cells": "Missing values filled with the channel's last one: {}.",
+    "rows": "Missing rows filled with the last values: {}.",
+    "breaks": "Gaps longer than the {1} rows that are filled: {0}. Scoring starts anew after each.",
+    "repeats": "Rows that repeat a time: {}. They carry the label and score of the first row of that time.",
+}
 
 
-@dataclass(frozen=True)
-class Cleaned:
+class Cleaned(NamedTuple):
     """Some rows, cleaned.
 
     Parameters
@@ -42,7 +46,8 @@ class Cleaned:
 
 def typical_step(ticks: Ticks) -> float | None:
     """Return the median time between neighbouring rows over the first 10,000, or None if time stands still."""
-    steps = np.diff(np.sort(ticks[:STEP_ROWS]))
+    ordered = np.sort(ticks[:STEP_ROWS])
+    steps = ordered[1:] - ordered[:-1]
     steps = np.sort(steps[steps > 0])
     count = len(steps)  # np.median takes ten times as long on a short series
     return (float(steps[(count - 1) // 2]) + float(steps[count // 2])) / 2 if count else None
@@ -63,7 +68,7 @@ class Cleaner:
 
     def __init__(self, source: str, channels: int, step: float | None, max_gap: int) -> None:
         self.source, self.step, self.max_gap = source, step, max_gap
-        self.counts: Counter[str] = Counter()
+        self.counts = dict.fromkeys(_NOTES, 0)
         self._last = np.full(channels, np.nan)
         self._age = np.full(channels, _FOREVER)
         self._tick: float | int | None = None
@@ -85,9 +90,7 @@ class Cleaner:
         kept = values if repeats is None else values[~repeats]
         missing = None if gaps is None else (gaps if repeats is None else gaps[~repeats]) - 1
         grid, row_at, dead = self._lay_out(kept, missing)
-        position, reason, stretches = self._fill(grid, dead)
-        position, reason = position[row_at], reason[row_at]
-        self.counts["cells"] += int(np.isnan(kept[position != NOWHERE]).sum())
+        position, reason, stretches = self._fill(grid, row_at, dead)
         if repeats is not None:
             position, reason = self._carry_to_repeats(repeats, position, reason)
         if len(position):
@@ -97,14 +100,7 @@ class Cleaner:
 
     def notes(self) -> list[str]:
         """Say what was filled or left out so far."""
-        texts = {
-            "cells": "Missing values filled with the channel's last one: {}.",
-            "rows": "Missing rows filled with the last values: {}.",
-            "breaks": "Gaps longer than the {1} rows that are filled: {0}. Scoring starts anew after each.",
-            "repeats": "Rows that repeat a time: {}. They carry the label and score of the first row of that time.",
-        }
-        found = {key: self.counts[key] for key in texts}  # in this order, whichever came first
-        return [texts[key].format(f"{n:,}", self.max_gap) for key, n in found.items() if n]
+        return [_NOTES[key].format(f"{n:,}", self.max_gap) for key, n in self.counts.items() if n]
 
     def _gaps(self, ticks: Ticks) -> NDArray[np.int64] | None:
         """Count the steps from each row to the one before it; 0 for a repeated time. None: all are neighbours."""
@@ -121,13 +117,16 @@ class Cleaner:
         if self.step is None:
             return None
         differences = np.subtract(ticks, before, dtype=np.float64)  # whole numbers could overflow
+        is_wide, repeats = differences > 1.5 * self.step, ticks == before
+        if self._row == 0:
+            repeats[0] = False
+        if not is_wide.any() and not repeats.any():
+            return None
         gaps = np.ones(len(ticks), dtype=np.int64)
         steps = np.minimum(differences, _FOREVER * self.step) / self.step
-        np.rint(steps, out=gaps, where=differences > 1.5 * self.step, casting="unsafe")
-        gaps[ticks == before] = 0
-        if self._row == 0:
-            gaps[0] = 1
-        return None if (gaps == 1).all() else gaps
+        np.rint(steps, out=gaps, where=is_wide, casting="unsafe")
+        gaps[repeats] = 0
+        return gaps
 
     def _lay_out(
         self, values: Floats, missing: NDArray[np.int64] | None
@@ -147,13 +146,16 @@ class Cleaner:
         return grid, row_at, dead
 
     def _fill(
-        self, grid: Floats, dead: NDArray[np.bool_] | None
+        self, grid: Floats, row_at: NDArray[np.intp] | slice, dead: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8], list[tuple[Floats, bool]]]:
-        """Fill the grid forward, and cut it where a channel's last value is too old."""
+        """Fill the grid forward, and cut it where a channel's last value is too old.
+
+        Returns the position and the reason of the rows, not of the whole grid, and the stretches.
+        """
         n_rows = len(grid)
         if dead is None and np.isfinite(grid).all():
             if n_rows:
-                self._last, self._age = grid[-1].copy(), np.zeros_like(self._age)
+                self._last, self._age = grid[-1].copy(), np.zeros(len(self._age), dtype=np.int64)
             position = np.arange(self._position, self._position + n_rows)
             self._position += n_rows
             stretches, self._open = ([(grid, not self._open)] if n_rows else []), self._open or n_rows > 0
@@ -164,7 +166,8 @@ class Cleaner:
         reason = np.where(usable, SCORED, np.where(worst >= _FOREVER, NO_START, LONG_GAP)).astype(np.uint8)
         position = np.where(usable, self._position + np.cumsum(usable) - 1, NOWHERE)
         self._position += int(usable.sum())
-        return position, reason, self._cut(filled, usable)
+        self.counts["cells"] += int(np.isnan(grid[row_at][usable[row_at]]).sum())
+        return position[row_at], reason[row_at], self._cut(filled, usable)
 
     def _fill_forward(self, grid: Floats, dead: NDArray[np.bool_] | None) -> tuple[Floats, NDArray[np.int64]]:
         """Give each missing cell its channel's last value; also return how old each cell's value is, in steps."""

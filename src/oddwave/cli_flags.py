@@ -11,7 +11,7 @@ from oddwave.errors import ConfigError, nearest
 
 COMMANDS = ("predict", "train", "models")
 PLANNED = ("check", "evaluate", "export", "serve", "bench")
-FORMATS = ("csv", "json")
+FORMATS = ("csv", "json", "xlsx", "html", "png")
 BARE_ONLY = ("--pipeline", "--input", "--get_pipeline_config", "--serve")
 
 DATA = "file, URL, folder, pattern, or - for a CSV on standard input"
@@ -27,7 +27,7 @@ commands (each with --help):
 BARE_EXAMPLE = """\
 examples:
   oddwave --pipeline ts_ad --input ts_ad.csv --save_path output/
-  oddwave --pipeline my_path/ts_ad.yaml --input data/ --format csv,json --save_path output/
+  oddwave --pipeline my_path/ts_ad.yaml --input data/ --format csv,xlsx,html --save_path output/
   oddwave --get_pipeline_config ts_ad --save_path my_path
 
 exit status: 0 done; 2 something to mend on your side; 3 anomalies found (with --fail-on-anomaly);
@@ -36,6 +36,7 @@ exit status: 0 done; 2 something to mend on your side; 3 anomalies found (with -
 PREDICT_EXAMPLE = """\
 examples:
   oddwave predict new.csv --model runs/pump --save_path output/
+  oddwave predict new.csv --model runs/pump --save_path picture.png
   cat new.csv | oddwave predict - --quiet --fail-on-anomaly || echo "look at the pump"
 """
 
@@ -145,8 +146,17 @@ def _add_settings(parser: Parser) -> None:
 def _add_output(parser: Parser) -> None:
     group = parser.add_argument_group("output")
     add = group.add_argument
-    add("--save_path", metavar="DIR|FILE", help="folder to save results in, or the file for a single one")
-    add("--format", type=_formats, metavar="LIST", help="what to save, with commas: csv, json (default: csv)")
+    add(
+        "--save_path",
+        metavar="DIR|FILE",
+        help="folder to save results in, or the file for a single one, such as out.html",
+    )
+    add(
+        "--format",
+        type=_formats,
+        metavar="LIST",
+        help=f"what to save, with commas: {', '.join(FORMATS)} (default: as --save_path ends, or csv)",
+    )
     add("--fail-on-anomaly", action="store_true", help="exit with status 3 if a row is anomalous")
     add("--quiet", action="store_true", help="print errors only")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from oddwave import config, save
+from oddwave.cli_flags import FORMATS
 from oddwave.cli_terminal import silence, tell
 from oddwave.config import PipelineSection
 from oddwave.errors import ConfigError, InputError, OddwaveError, OutputError, UnsortedError
@@ -18,9 +19,9 @@ from oddwave.result import Summary
 
 STREAMED = 4 << 20  # bytes of a file from which it is scored piece by piece, in bounded memory
 PACKED = 8  # a .gz file counts for so many times its size
-IN_MEMORY = 2 << 30  # bytes of a file that is still read whole: to sort it, to split it, or to save it as JSON
+IN_MEMORY = 2 << 30  # bytes of a file that is still read whole: to sort it, to split it, or to save it not as CSV
 PARQUET = (".parquet", ".pq")
-WRITERS = {"csv": save.to_csv, "json": save.to_json}
+TOLD = 5  # saved files that are named one by one
 
 
 def predict(flags: Namespace) -> bool:
@@ -37,17 +38,20 @@ def predict(flags: Namespace) -> bool:
     screen = _Screen(flags.quiet)
     failed: list[str] = []
     found = False
-    for source in _progress(sources, flags.quiet):
-        try:
-            for summary in saver.summaries(source):
-                found = found or summary.anomalous > 0
-                screen.show(summary, several=len(sources) > 1)
-        except OddwaveError as error:
-            if len(sources) == 1:
-                raise
-            failed.append(_named(source, error))
-        if screen.is_closed and not flags.save_path and not flags.fail_on_anomaly:
-            break
+    try:
+        for source in _progress(sources, flags.quiet):
+            try:
+                for summary in saver.summaries(source):
+                    found = found or summary.anomalous > 0
+                    screen.show(summary, several=len(sources) > 1)
+            except OddwaveError as error:
+                if len(sources) == 1:
+                    raise
+                failed.append(_named(source, error))
+            if screen.is_closed and not flags.save_path and not flags.fail_on_anomaly:
+                break
+    finally:
+        saver.tell_saved()
     if failed:
         raise InputError(several_failed(failed, len(sources), "inputs"))
     return found
@@ -72,7 +76,8 @@ class _Saver:
         self.pipeline = pipeline
         self.is_quiet = flags.quiet
         self.save_path = flags.save_path
-        self.formats = flags.format or (("json",) if _is_json(flags.save_path) else ("csv",))
+        self.formats = flags.format or (_format_of(flags.save_path),)
+        self.saved: list[Path] = []
         self.inputs = inputs
         self.names = save.Names()
         has_folder = self.save_path is None or (
@@ -101,7 +106,7 @@ class _Saver:
         for result in self.pipeline.results(source, self.pipeline.settings, self.names, self.inputs):
             if self.save_path:
                 for form in self.formats:
-                    WRITERS[form](result, self.save_path)
+                    self.saved.append(getattr(result, f"save_to_{form}")(self.save_path))
             yield result.summary()
 
     def _stream(self, source: Any) -> Summary:
@@ -116,7 +121,19 @@ class _Saver:
             with tqdm(unit="row", unit_scale=True, leave=False) as bar:
                 summary = self.pipeline.write_csv(source, path, self.inputs, progress=bar.update)
         self.names.new(os.fspath(source))
+        if path is not None:
+            self.saved.append(path)
         return summary
+
+    def tell_saved(self) -> None:
+        """Say where the results are, unless told to be quiet."""
+        if self.is_quiet:
+            return
+        if len(self.saved) > TOLD:
+            tell(f"{len(self.saved):,} files in {self.save_path}", "saved")
+            return
+        for path in self.saved:
+            tell(str(path), "saved")
 
 
 class _Screen:
@@ -178,8 +195,12 @@ def _check_memory(size: int, what: str, how: str, advice: str) -> None:
         raise InputError(f"{what} is larger than {IN_MEMORY >> 30} GB, so it isn't {how} in memory. {advice}")
 
 
-def _is_json(save_path: str | None) -> bool:
-    return bool(save_path) and str(save_path).lower().endswith(".json")
+def _format_of(save_path: str | None) -> str:
+    """Return what the name of a file says that it is to hold; CSV if it says nothing, or is that of a folder."""
+    for form in FORMATS:
+        if save_path and save_path.lower().endswith(f".{form}") and not Path(save_path).is_dir():
+            return form
+    return "csv"
 
 
 def _progress(sources: list[Any], is_quiet: bool) -> Iterable[Any]:

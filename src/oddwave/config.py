@@ -6,6 +6,7 @@ import errno
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -122,10 +123,15 @@ def build(
     oddwave.errors.ConfigError: predict: max_gaps is no setting. Did you mean max_gap?
     Known are: scoring, threshold, step_s, max_gap, merge_gap, min_length, contributions.
     """
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     check_known(values, kind.__struct_fields__, where)
     checked = {key: _checked(key, value, hints[key], where, strict) for key, value in values.items()}
     return msgspec.structs.replace(base, **checked) if base is not None else kind(**checked)
+
+
+@cache
+def _hints(kind: type[Section]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 def check_known(keys: Iterable[Any], known: Sequence[str], where: str) -> None:
@@ -277,7 +283,7 @@ def pipeline_config_text(name: str = "ts_ad") -> str:
     }
     first = ("model", "batch_size", "device", "use_hpip", "time_col", "group_col")
     for title, section in shown.items():
-        hints = get_type_hints(type(section), include_extras=True)
+        hints = _hints(type(section))
         keys = sorted(section.__struct_fields__, key=lambda key: first.index(key) if key in first else len(first))
         lines.append(f"{title}:")
         for key in keys:

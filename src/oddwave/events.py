@@ -132,5 +132,5 @@ class EventBuilder:
 
     def _top(self, contribution: Floats) -> tuple[tuple[str, float], ...]:
         share = contribution / (contribution.sum() or 1.0)
-        best = np.argsort(-share, kind="stable")[:TOP].tolist()
+        best = (-share).argsort(kind="stable")[:TOP].tolist()
         return tuple((self.channels[i], float(share[i])) for i in best if share[i] > 0)

@@ -62,7 +62,7 @@ class Metadata(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     format: Literal[1]
     model: str
-    settings: dict[str, int | float | str | bool | None]
+    settings: dict[str, int | float | str | bool | list[int] | None]
     channels: Annotated[list[str], Meta(min_length=1, max_length=100_000)]
     scored: list[bool]
     size: Annotated[int, Meta(ge=1, le=100_000)]

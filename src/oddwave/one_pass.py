@@ -112,6 +112,8 @@ class Pass:
 
     def _release(self) -> tuple[Scored, Floats]:
         """Take the first waiting rows whose scores are known, in order."""
+        if not self.waiting:
+            return _NOTHING
         out: list[tuple[Scored, Floats]] = []
         while self.waiting:
             series, position, reason = self.waiting[0]
@@ -138,7 +140,7 @@ class Pass:
         is_placed = position != NOWHERE
         score[is_placed] = self.scores.data[position[is_placed] - self.scores.first]
         label = (score > self.threshold).astype(np.int8)
-        null = np.flatnonzero(np.isnan(score))
+        null = np.isnan(score).nonzero()[0]
         if len(null):
             label[null] = -1
             reason = reason.copy()

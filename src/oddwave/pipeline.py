@@ -65,6 +65,8 @@ class Pipeline:
         """
         chosen = self.chosen(settings)
         sources = self.sources(data)
+        if isinstance(sources, list) and len(sources) == 1:
+            return self.results(sources[0], chosen)
         names = save.Names()
         inputs = inputs_of(sources) if isinstance(sources, list) else frozenset()
         return (result for source in sources for result in self.results(source, chosen, names, inputs))
@@ -103,6 +105,7 @@ class Pipeline:
         """
         from oddwave import read
 
+        is_lone = names is None  # a single result is called after its input
         names = names or save.Names()
         detection = config.detection(settings)
         failed: list[InputError] = []
@@ -114,7 +117,8 @@ class Pipeline:
             except InputError as error:
                 failed.append(error)
                 continue
-            result.name = names.new(series.source, series.group)
+            if not is_lone or series.group is not None:
+                result.name = names.new(series.source, series.group)
             result.inputs = inputs | self.detector_ids
             result.notes += self.notes
             yield result

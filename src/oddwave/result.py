@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oddwave.errors import MissingExtraError
 from oddwave.events import Event
-from oddwave.series import Floats, Series, TimeKind
+from oddwave.series import TICKS_PER_S, Floats, Series, TimeKind
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,7 +32,7 @@ REASONS = (
 )
 """Why a row has no score, by the code in `Result.reason`; code 0 is a scored row."""
 
-_ZONED = re.compile(r":\d\d.*(z|[+-]\d\d:?\d\d)$", re.IGNORECASE)  # a time with a zone
+_ZONE = re.compile(r"\d[T ].*?(?:Z|UTC|GMT|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?)$", re.IGNORECASE)
 
 HEAD, TAIL = 60, 5  # rows a summary keeps: the printed form shows up to 60 whole, else 5 of either end
 
@@ -218,6 +218,24 @@ class Result(Mapping[str, Any]):
 
         return save.to_json(self, save_path)
 
+    def save_to_xlsx(self, save_path: str | PathLike[str]) -> Path:
+        """Write a workbook for Excel and its like: the rows, the events, and what was used; see `save_to_csv`."""
+        from oddwave.save.xlsx import to_xlsx
+
+        return to_xlsx(self, save_path)
+
+    def save_to_html(self, save_path: str | PathLike[str]) -> Path:
+        """Write a page to look at in any browser: one file, with zoom and a list of events; see `save_to_csv`."""
+        from oddwave.save.html import to_html
+
+        return to_html(self, save_path)
+
+    def save_to_png(self, save_path: str | PathLike[str]) -> Path:
+        """Draw a picture to print: score, channels that matter and events; see `save_to_csv`."""
+        from oddwave.save.png import to_png
+
+        return to_png(self, save_path)
+
     def __getitem__(self, key: str) -> Any:
         match key:
             case "input_path" | "anomaly" | "events":
@@ -260,7 +278,7 @@ class Result(Mapping[str, Any]):
         """Return the index of frames: numbers as they are, dates as pandas' own type, so that frames can be joined."""
         series = self.series
         if series.kind == "datetime":
-            is_zoned = len(series) > 0 and _ZONED.search(str(series.index[0])) is not None
+            is_zoned = len(series) > 0 and _ZONE.search(str(series.index[0])) is not None
             return pandas.to_datetime(series.ticks, unit="us", utc=is_zoned)
         return series.index if series.index.dtype.kind in "iuf" else series.index.tolist()
 
@@ -268,6 +286,35 @@ class Result(Mapping[str, Any]):
 def time_column(name: str, columns: Collection[str] = ("label", "score", "reason")) -> str:
     """Return what the time column is called beside result columns: its own name, unless one of them has it."""
     return "time" if name in columns else name
+
+
+def zone_of(times: NDArray[Any], kind: TimeKind) -> tuple[int, str]:
+    """Return by how many microseconds the clock of dates is ahead of UTC, and what to call their zone.
+
+    Examples
+    --------
+    >>> zone_of(np.array(["1970-01-01 02:00+02:00"]), "datetime")
+    (7200000000, '+02:00')
+
+    Dates with several offsets are taken as UTC; what isn't a date, or has no zone, as it is:
+
+    >>> zone_of(np.array(["1970-01-01T00:00Z", "1970-01-01 02:00+02:00"]), "datetime")
+    (0, 'UTC')
+    >>> zone_of(np.array(["1970-01-01 02:00"]), "datetime")
+    (0, '')
+    """
+    found = [_ZONE.search(str(text)) for text in times.tolist()] if kind == "datetime" else []
+    if not found or found[0] is None:
+        return 0, ""
+    minutes = {_minutes(zone) for zone in found if zone is not None}
+    ahead = minutes.pop() if len(minutes) == 1 else 0
+    sign, size = "-" if ahead < 0 else "+", abs(ahead)
+    return ahead * 60 * TICKS_PER_S, f"{sign}{size // 60:02}:{size % 60:02}" if ahead else "UTC"
+
+
+def _minutes(zone: re.Match[str]) -> int:
+    minutes = int(zone["hours"] or 0) * 60 + int(zone["minutes"] or 0)
+    return -minutes if zone["sign"] == "-" else minutes
 
 
 def as_dict(event: Event) -> dict[str, Any]:

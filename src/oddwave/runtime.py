@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ class Runtime:
             raise DetectorFileError(f"{self._source} can't be run: {text}. Train it again.") from None
         if out.shape != windows.shape or out.dtype != np.float32:
             raise DetectorFileError(f"{self._source} gives errors of shape {out.shape} for windows of {windows.shape}.")
-        return out if np.isfinite(out.sum()) else np.nan_to_num(out, copy=False, nan=WORST, posinf=WORST)
+        return out if math.isfinite(out.sum()) else np.nan_to_num(out, copy=False, nan=WORST, posinf=WORST)
 
 
 def _choose(available: list[str]) -> str:

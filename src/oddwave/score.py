@@ -6,10 +6,11 @@ the rolling mean, each a mean over channels, smoothed by a moving average. `docs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oddwave.series import Floats
 
@@ -65,7 +66,7 @@ def rolling_sum(values: Floats, width: int) -> Floats:
 
 
 def rolling_mean(
-    values: Floats, first: int, begin: int | NDArray[np.intp], end: int, wanted: range, reach: Span
+    values: Floats, first: int, begin: int | Sequence[int], end: int, wanted: range, reach: Span
 ) -> Floats:
     """Average the rows around each wanted row, with the rows there are at both ends of the series.
 
@@ -74,8 +75,7 @@ def rolling_mean(
     values
         Shape (row, ...): rows from number `first` on, at least all that the wanted rows reach.
     begin
-        First row that counts, of all columns or of each, shape (column,) of `values` (row, column, ...); the values
-        before it are 0.
+        First row that counts, of all columns or of each of `values` (row, column, ...); the values before it are 0.
     end
         The row after the series' last (any row out of reach if it isn't known yet).
     wanted
@@ -93,14 +93,20 @@ def rolling_mean(
         padded[max(-low, 0) : max(-low, 0) + len(inside)] = inside
         inside = padded
     sums = rolling_sum(inside, reach.before + reach.after + 1)
-    if low >= np.max(begin) and high <= end:
-        sums /= high - low - len(wanted) + 1
+    begins = (begin,) if isinstance(begin, int) else tuple(begin)
+    if low >= max(begins) and high <= end:
+        sums /= reach.before + reach.after + 1
         return sums
-    rows = np.arange(wanted.start, wanted.stop)
-    rows = rows[:, None] if values.ndim > 1 else rows
-    counts = np.minimum(rows + reach.after, end - 1) - np.maximum(rows - reach.before, begin) + 1
-    sums /= counts.reshape(*counts.shape, *[1] * (values.ndim - counts.ndim))
+    counts = _counts(begins, end, wanted, reach)
+    sums /= counts[:, 0] if values.ndim == 1 else counts.reshape(*counts.shape, *[1] * (values.ndim - 2))
     return sums
+
+
+@lru_cache(maxsize=8)  # inputs often have the same length
+def _counts(begins: tuple[int, ...], end: int, wanted: range, reach: Span) -> Floats:
+    """Count the rows there are around each wanted row, shape (row, column), as floats, which divide quicker."""
+    rows = np.arange(wanted.start, wanted.stop, dtype=np.float64)[:, None]
+    return np.minimum(rows + reach.after, end - 1) - np.maximum(rows - reach.before, begins) + 1
 
 
 def log_spread(mean: Floats, mean_square: Floats) -> Floats:
@@ -120,9 +126,7 @@ def surprise(value: Floats, knots: Floats, surprises: Floats, slope: float) -> F
     Hill, "A simple general approach to inference about the tail of a distribution", 1975.
     """
     rare: Floats = np.interp(value, knots, surprises, left=0.0)
-    above = value > knots[-1]
-    if above.any():
-        rare[above] += np.log(value[above] / knots[-1]) / slope
+    rare += np.log(np.maximum(value / knots[-1], 1.0)) / slope
     return rare  # a NaN stays one
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,11 @@ from oddwave.series import Floats, Windows
 
 TERMS = ("error", "spread", "distance")
 _HUGE = 1e25
+_TINY = 5e-324  # the least number above 0
 _UNKNOWN = 1 << 60  # end of a stretch that goes on
 
 
-@dataclass(frozen=True)
-class Scores:
+class Scores(NamedTuple):
     """Scores of the next rows of a stretch.
 
     Parameters
@@ -89,7 +88,8 @@ class Constants:
         tails = [getattr(calibration, term) for term in TERMS]
         self.tails = [(np.array(tail.knots), np.array(tail.surprise), tail.slope) for tail in tails]
         # the first row with each term: the causal error needs a whole window
-        self.begin = np.array([0 if self.is_full else metadata.size - 1, 0, 0])
+        self.begin = 0 if self.is_full else (metadata.size - 1, 0, 0)
+        self.warm_up = 0 if self.is_full else metadata.size - 1
 
 
 class StretchScorer:
@@ -203,17 +203,16 @@ class StretchScorer:
         self.done = known if is_last else max(begin, self.parts.stop - self.constants.smoothing.after)
         if self.done == begin:
             return _NOTHING
-        terms = np.full((self.done - begin, len(TERMS)), np.nan)
-        wanted = range(max(begin, int(self.constants.begin[0])), self.done)
-        if wanted and self.parts.stop == 0:  # a stretch shorter than a window
-            wanted = range(self.done, self.done)
-        if wanted:
-            terms[wanted.start - begin :] = self._smooth(self.means, wanted, is_last)
+        # a stretch shorter than a window has no parts
+        wanted = range(max(begin, self.constants.warm_up), self.done) if self.parts.stop else range(0)
+        terms = self._smooth(self.means, wanted, is_last) if wanted else np.zeros((0, len(TERMS)))
+        if early := self.done - begin - len(wanted):
+            terms = np.concatenate([np.full((early, len(TERMS)), np.nan), terms])
         rare = np.empty_like(terms)
         for column, tail in enumerate(self.constants.tails):
             rare[:, column] = score.surprise(terms[:, column], *tail)
         result = score.fuse(rare)
-        odd = np.flatnonzero(result > self.threshold)
+        odd = (result > self.threshold).nonzero()[0]
         if not len(odd):
             return Scores(result, terms)
         first, stop = int(odd[0]), int(odd[-1]) + 1
@@ -228,7 +227,8 @@ class StretchScorer:
         """Share out the rows' surprise over the channels, as their parts share the terms."""
         smooth = self._smooth(self.parts, rows, is_last)
         whole = np.add.reduce(smooth, axis=2, keepdims=True)
-        share = smooth / np.where(whole > 0, whole, 1.0)
+        smooth /= np.maximum(whole, _TINY)
+        smooth *= rare[:, :, None] / len(TERMS)
         out = np.zeros((len(rows), self.constants.channels))
-        out[:, self.constants.pick] = np.add.reduce(share * (rare[:, :, None] / len(TERMS)), axis=1)
+        out[:, self.constants.pick] = np.add.reduce(smooth, axis=1)
         return out

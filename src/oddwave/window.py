@@ -67,6 +67,7 @@ def overlap_add(errors: Windows, first: int, stride: int, total: Floats) -> None
         Shape (time, channel + 1).
     """
     n_windows, size, channels = errors.shape
+    stride = stride if n_windows > 1 else size  # a lone window goes in one piece
     step, width = total.strides
     for offset in reversed(range(0, size, stride)):  # the oldest window of a row first
         part = errors[:, offset : offset + stride]

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from oddwave.errors import InputError
 from oddwave.read.block import Builder, join
-from oddwave.read.csv_text import BLOCK, SMALL, CsvReader, header_of, plain_block
+from oddwave.read.csv_text import BLOCK, CsvReader, header_of, plain_block
 from oddwave.read.inputs import SUFFIXES, is_url, sources
-from oddwave.read.stream import MAX_UNPACKED, Reader, Stream, Unpacked, kind_of, open_path, standard_input
+from oddwave.read.stream import MAX_UNPACKED, SMALL, Reader, Stream, Unpacked, kind_of, open_path, standard_input
 from oddwave.series import Columns, Series
 
 __all__ = ["parse_csv", "read", "read_chunks", "read_one", "sources"]
@@ -185,8 +185,8 @@ def _stream(stream: Stream, columns: Columns, source: str, path: Path | None = N
         else:
             yield from _table(io.BytesIO(stream.read(MAX_UNPACKED)), kind, columns, source)
     else:
-        is_short = path is not None and path.is_file() and path.stat().st_size < SMALL
-        body = stream.read(SMALL) if is_short else None
+        is_small = stream.is_over and len(stream.head) < SMALL
+        body = stream.read(SMALL) if is_small else None
         yield from _csv(stream if body is None else io.BytesIO(body), columns, source, body)
 
 
@@ -238,6 +238,8 @@ def _existing(text: str) -> Path:
         If there is none.
     """
     path = Path(text)
+    if os.path.isfile(text):
+        return path
     if not text or "\0" in text or not path.exists():
         if any(mark in text for mark in "*?["):
             raise InputError(f"No file matches {text!r}.\nCheck the folder and the pattern.")

@@ -160,8 +160,8 @@ class Builder:
             return block.values, ()
         if self.kept is None:
             self.kept = self._numeric(block) if self.roles.is_guessed else tuple(range(len(names)))
-        for at in self.kept:
-            if at in block.texts:
+        for at in sorted(block.texts):
+            if at in self.kept:
                 self._refuse(names[at], block.texts[at])
         if len(self.kept) == len(names):
             return block.values, names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NoReturn
 
 from oddwave.errors import InputError, nearest
@@ -43,7 +44,7 @@ class Roles:
     is_guessed: bool
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def channel_names(self) -> tuple[str, ...]:
         """Names of the channels, in the order of `channels`."""
         return tuple(self.names[at] for at in self.channels)

@@ -11,7 +11,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,18 +22,25 @@ from oddwave.read.block import Block
 from oddwave.read.cells import MISSING, shown
 from oddwave.read.header import Layout, check_text, layout, unmarked
 from oddwave.read.rows import odd_block, rows_block
-from oddwave.read.stream import Reader
-from oddwave.series import Columns
+from oddwave.read.stream import SMALL, Reader
+from oddwave.series import Columns, Ticks
 
 if TYPE_CHECKING:
     import polars as pl
 
-SMALL = 1 << 20
 BLOCK = 4 << 20
 MAX_LINE = 64 << 20
 _LINE_END = re.compile(rb"\r\n?|\n")
 _SECOND = 1 << 16  # bytes of the line below the header that are looked at
-_floats = msgspec.json.Decoder(list[float]).decode
+_NO_MARKS = bytes(sorted(set(range(256)) - set(b',"\r\n')))  # all but what parts cells and rows
+_json_numbers = msgspec.json.Decoder(list[int | float]).decode
+
+
+class _Cells(NamedTuple):
+    """Numbers as they were written, whole or not, and the bytes of all as floats."""
+
+    numbers: list[int | float]
+    floats: bytes
 
 
 def header_of(data: bytes, source: str, columns: Columns) -> tuple[Layout, bytes, int]:
@@ -56,45 +63,60 @@ def header_of(data: bytes, source: str, columns: Columns) -> tuple[Layout, bytes
 
 
 def plain_block(found: Layout, body: bytes, line: int) -> Block | None:
-    """Read rows of nothing but decimal numbers, and times in the first column; None if not sure.
+    """Read rows of nothing but decimal numbers, and dates in the first column; None if not sure.
 
     JSON's numbers are a subset of ours, and msgspec reads them rounded correctly, so the rows are read as one
     JSON array; what JSON writes otherwise (`+5`, `.5`, an empty cell) isn't plain.
     """
-    roles = found.roles
+    roles, width = found.roles, found.width
     text = _plain_text(found, body)
-    if text is None or roles.group is not None or roles.time not in (None, 0):
+    if text is None or roles.group is not None:
         return None
-    rows = text.split("\n")
-    gaps = found.width - 1
-    has_time = roles.time == 0
-    if any(row.count(",") != gaps for row in rows) or (has_time and not gaps):
+    times: list[str] | Ticks | None = None
+    cells = _cells(text.replace(b"\n", b","))
+    if cells is None and roles.time == 0 and width > 1:  # dates, perhaps
+        rows = [row.partition(b",") for row in text.split(b"\n")]
+        times, width = [row[0].decode() for row in rows], width - 1
+        cells = _cells(b",".join([row[2] for row in rows]))
+    if cells is None:
         return None
-    parts = [row.partition(",") for row in rows] if has_time else []
-    text = ",".join([part[2] for part in parts]) if has_time else text.replace("\n", ",")
-    if "-0," in text or text.endswith("-0"):  # JSON's whole number -0 would lose its sign
-        return None
+    if roles.time is not None and times is None:
+        times = _ticks(cells.numbers[roles.time :: width])
+    matrix, skipped = np.frombuffer(cells.floats).reshape(-1, width), found.width - width
+    values = matrix.take([at - skipped for at in roles.channels], axis=1)
+    labels = None if roles.label is None else matrix[:, roles.label - skipped]
+    return Block(values, np.arange(line, line + len(matrix)), times, labels)
+
+
+def _plain_text(found: Layout, body: bytes) -> bytes | None:
+    """Return rows separated by commas and line feeds, each of the header's width; None if they aren't plain."""
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n")
+    if found.separator != ",":
+        if b"," in body:
+            return None
+        body = body.replace(found.separator.encode(), b",")
+    body = body.rstrip(b"\n")
+    marks = body.translate(None, _NO_MARKS)
+    row = b"," * (found.width - 1) + b"\n"
+    is_even = marks + b"\n" == row * (marks.count(b"\n") + 1)  # without a quote or a lone CR among the marks
+    return body if body and is_even and body.isascii() else None
+
+
+def _cells(text: bytes) -> _Cells | None:
+    """Read numbers separated by commas; None if they aren't plain, or one is too large."""
     try:
-        cells = _floats(f"[{text}]")
-    except (msgspec.DecodeError, ValueError):
+        numbers = _json_numbers(b"[" + text + b"]")
+        floats = struct.pack(f"{len(numbers)}d", *numbers)
+    except (ValueError, OverflowError, struct.error):
         return None
-    matrix = np.frombuffer(struct.pack(f"{len(cells)}d", *cells)).reshape(len(rows), -1)
-    return Block(
-        np.ascontiguousarray(matrix[:, [at - has_time for at in roles.channels]]),
-        np.arange(line, line + len(rows)),
-        [part[0] for part in parts] if has_time else None,
-        None if roles.label is None else matrix[:, roles.label - has_time],
-    )
+    has_minus_0 = b"-" in text and (b"-0," in text or text.endswith(b"-0"))  # a whole number has lost its sign
+    return None if has_minus_0 else _Cells(numbers, floats)
 
 
-def _plain_text(found: Layout, body: bytes) -> str | None:
-    """Return rows separated by commas and line feeds; None if they aren't plain."""
-    if not body.isascii() or b'"' in body:
-        return None
-    text = body.decode("ascii").replace("\r\n", "\n").rstrip("\n")
-    if not text or "\r" in text or (found.separator != "," and "," in text):
-        return None
-    return text.replace(found.separator, ",")
+def _ticks(times: list[int | float]) -> Ticks:
+    ticks = np.array(times)
+    return ticks if ticks.dtype.kind in "if" else ticks.astype(np.float64)  # whole, but too large for 64 bits
 
 
 class CsvReader:

@@ -21,7 +21,8 @@ MAX_UNPACKED = 4 << 30
 MAX_RATIO = 200
 """Most bytes unpacked from one packed byte, once `RATIO_FROM` are unpacked; real CSV stays far below."""
 RATIO_FROM = 64 << 20
-HEAD = 4096
+SMALL = 1 << 20
+"""Bytes read at first; an input that ends within them is small."""
 CHECK = "Check that you may read it, and that it is whole."
 KINDS = (
     (b"\x1f\x8b", "gzip"), (b"PAR1", "parquet"), (b"PK\x03\x04", "zip"), (b"\xd0\xcf\x11\xe0", "xls"),
@@ -53,18 +54,20 @@ class Stream:
 
     def __init__(self, raw: Reader, source: str, limit: int | None = None) -> None:
         self.raw, self.source, self.limit = raw, source, limit
-        self.head = self._take(HEAD)
-        self._ahead = self.head
+        self.is_over = False
+        self.head = self._take(SMALL)
+        self._ahead = io.BytesIO(self.head)
         self.count = 0
 
     def _take(self, size: int) -> bytes:
         parts = []
-        while size > 0:
+        while size > 0 and not self.is_over:
             try:
                 part = self.raw.read(size)
             except OSError as error:
                 raise InputError(f"{self.source} can't be read: {error.strerror or error}.\n{CHECK}") from None
             if not part:
+                self.is_over = True
                 break
             parts.append(part)
             size -= len(part)
@@ -72,8 +75,7 @@ class Stream:
 
     def read(self, size: int, /) -> bytes:
         """Return `size` bytes; fewer only at the end."""
-        data = self._ahead[:size]
-        self._ahead = self._ahead[size:]
+        data = self._ahead.read(size)
         if len(data) < size:
             data += self._take(size - len(data))
         self.count += len(data)

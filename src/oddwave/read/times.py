@@ -100,14 +100,13 @@ class Clock:
 
     def _look_for_days(self, ticks: Ticks) -> None:
         if self.is_like_days is not False:
-            month, day = ticks // 100 % 100, ticks % 100
-            is_day = (ticks >= 19000101) & (ticks <= 21001231) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
-            self.is_like_days = ticks.dtype.kind == "i" and bool(is_day.all())
+            is_first = ticks.dtype.kind == "i" and 19000101 <= ticks[0] <= 21001231  # rarely, and soon told
+            self.is_like_days = bool(is_first) and _are_days(ticks)
 
     def _numbers(self, texts: list[str], lines: Lines) -> Ticks:
         if is_plain(texts):
             try:
-                return np.array([int(text) for text in texts], dtype=np.int64)
+                return np.array(list(map(int, texts)), dtype=np.int64)
             except (ValueError, OverflowError):
                 pass
         cells = [text.strip() for text in texts]
@@ -194,6 +193,13 @@ class Clock:
             "Times are whole or decimal numbers, or dates such as 2024-01-31 23:59:00, 31.01.2024 23:59, "
             "01/31/2024; name another column with time_col if this one isn't the time."
         )
+
+
+def _are_days(ticks: Ticks) -> bool:
+    """Tell whether whole numbers could all be dates written YYYYMMDD."""
+    month, day = ticks // 100 % 100, ticks % 100
+    is_day = (ticks >= 19000101) & (ticks <= 21001231) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    return bool(is_day.all())
 
 
 def _tells_order(texts: Sequence[str]) -> bool:

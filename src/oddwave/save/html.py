@@ -1,0 +1,243 @@
+"""A result as one HTML page that needs nothing else: what was found, the events, and charts to zoom into.
+
+The page's parts lie readable in `page/`; its charts are drawn by uPlot (MIT licence), whose code goes into each page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from oddwave import __version__
+from oddwave.atomic import Atomic
+from oddwave.chart import Chart, Line, chart, headline
+from oddwave.errors import visible
+from oddwave.events import Event
+from oddwave.printed import number, span
+from oddwave.result import Result, Summary
+from oddwave.save.paths import place
+from oddwave.series import Floats
+
+CHANNELS = 16
+VALUES = (
+    136_000  # of all lines together: 4,000 buckets of 16 channels and the score, some three a pixel of a wide screen
+)
+BUCKETS = 16_000  # of few lines
+EVENTS = 1000  # of more, those with the highest peaks are listed
+EXACT = 1000  # so many values keep all their digits; more of them keep seven
+LETTERS = 300  # of a name or a time
+SCRIPTS = ("uplot.min.js", "text.js", "panels.js", "page.js")
+STYLES = ("uplot.min.css", "style.css")
+LARGEST_SHORT = 3e38
+WHOLE = 1 << 53  # JavaScript's numbers are exact up to here
+PAGE = Path(__file__).parent / "page"
+SLOT = re.compile(r"\{\{(.+?)\}\}")
+
+
+def to_html(result: Result, save_path: str | PathLike[str]) -> Path:
+    """Write one page with all that it needs inside; it opens anywhere, and asks no other computer for anything."""
+    path = place(result, save_path, ".html")
+    page = _page(result)
+    with Atomic(path) as file:
+        file.write(page)
+    return path
+
+
+def _page(result: Result) -> bytes:
+    summary = result.summary()
+    style = "\n".join(map(_part, STYLES))
+    script = f"/*\n{_part('uplot-license.txt').strip()}\n*/\n" + "\n".join(map(_part, SCRIPTS))
+    slots = {
+        "title": escape(_title(summary)),
+        "verdict": escape(_verdict(summary)),
+        "version": f"Made by Oddwave {__version__}",
+        "style": style,
+        "style hash": _hash(style),
+        "script": script,
+        "script hash": _hash(script),
+        "data": _embedded(_data(chart(result, _buckets(result), CHANNELS), summary)),
+    }
+    # in one go: what was put in isn't looked at again
+    return SLOT.sub(lambda slot: slots[slot[1]], _part("page.html")).encode("utf-8")
+
+
+def _buckets(result: Result) -> int:
+    """Return how many buckets to draw; a row each if that takes no more values than smallest and largest of buckets."""
+    lines = 1 + min(CHANNELS, len(result.series.channels))
+    buckets = min(VALUES // lines // 2, BUCKETS)
+    return 2 * buckets if len(result.series) <= 2 * buckets else buckets
+
+
+def _part(name: str) -> str:
+    return (PAGE / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return what the page's security policy knows a script or a style by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _embedded(data: dict[str, Any]) -> str:
+    """Return JSON in which nothing can end the element that it stands in."""
+    return msgspec.json.encode(data).decode().replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _title(summary: Summary) -> str:
+    name = summary.input_path.rstrip("/").rpartition("/")[2] or summary.input_path
+    return _text(name if summary.group is None else f"{name}, {summary.group}")
+
+
+def _verdict(summary: Summary) -> str:
+    """Say what was found, and of the worst event when it was."""
+    if not summary.events:
+        return f"{headline(summary)}."
+    worst = max(summary.events, key=lambda event: event.peak_score)
+    start, end = _text(worst.start), _text(worst.end)
+    which = "It" if len(summary.events) == 1 else "The worst"
+    if worst.rows == 1:
+        when = f"is one row, at {start}"
+    elif summary.kind == "datetime":
+        when = f"began {start} and lasted {span(worst.duration)}"
+    else:
+        when = f"is from {start} to {end}"
+    peak = f"its score reached {number(worst.peak_score)}, with a threshold of {number(summary.threshold)}"
+    return f"{headline(summary)}. {which} {when}; {peak}."
+
+
+def _data(drawn: Chart, summary: Summary) -> dict[str, Any]:
+    """Return what the page's script shows."""
+    places, times, base = _axis(drawn)
+
+    def at(row: int) -> float:
+        return float(np.interp(row, drawn.edges, places))
+
+    numbered = list(enumerate(drawn.events, 1))
+    if is_cut := len(numbered) > EVENTS:
+        numbered = sorted(sorted(numbered, key=lambda item: -item[1].peak_score)[:EVENTS])
+    return {
+        "kind": drawn.kind,
+        "zone": drawn.zone,
+        "precision": _precision(drawn),
+        "base": base,
+        "facts": _facts(drawn, summary),
+        "rows": _packed(drawn.edges),
+        "places": _packed(places),
+        "times": None if times is None else _packed(times),
+        "leaps": drawn.leaps.tolist(),
+        "threshold": drawn.threshold,
+        "threshold_text": number(drawn.threshold),
+        "score": _line(drawn.score),
+        "channels": [{"name": _text(line.name), **_line(line)} for line in drawn.channels],
+        "how": _how(drawn, summary),
+        "events_title": f"The {EVENTS:,} highest of {len(drawn.events):,} events" if is_cut else "Events",
+        "events": [
+            {"number": place, "from": at(event.start_row), "to": at(event.end_row), **_event(event)}
+            for place, event in numbered
+        ],
+        "spans": [(at(part.start), at(part.stop - 1)) for part in drawn.anomalous] if is_cut else [],
+        "unscored": [(at(part.start), at(part.stop - 1), part.reason) for part in drawn.unscored],
+        "reasons": [f"{reason}: {count:,} of {summary.rows:,} rows" for reason, count in summary.unscored.items()],
+        "notes": [visible(note) for note in summary.notes],
+    }
+
+
+def _facts(drawn: Chart, summary: Summary) -> list[tuple[str, str]]:
+    facts = [("Input", _text(summary.input_path))]
+    if summary.group is not None:
+        facts.append(("Group", _text(summary.group)))
+    facts.append(("Rows", f"{summary.rows:,}"))
+    if len(drawn.times):
+        name = "Rows from" if drawn.kind == "row" else f"From ({_text(summary.time_name)})"
+        facts += [(name, _text(drawn.times[0])), ("To", _text(drawn.times[-1]))]
+    return [
+        *facts, ("Model", _text(summary.model)), ("Scoring", summary.scoring), ("Threshold", number(drawn.threshold))
+    ]  # fmt: skip
+
+
+def _how(drawn: Chart, summary: Summary) -> str:
+    """Say what can't be seen: how many rows a point stands for, in which zone times are, that time has holes."""
+    said = []
+    if len(drawn.edges) - 1 < summary.rows:
+        said.append(
+            f"{summary.rows:,} rows are drawn as {len(drawn.edges) - 1:,} groups, smaller ones around events: "
+            "each as a band from its smallest to its largest value."
+        )
+    if drawn.zone:
+        said.append(f"Times in the charts are {drawn.zone if drawn.zone == 'UTC' else f'UTC{drawn.zone}'}.")
+    if drawn.is_sparse:
+        said.append("Rows are evenly spaced, since most of the time has none.")
+    return " ".join(said)
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "start": _text(event.start),
+        "end": _text(event.end),
+        "duration": event.duration,
+        "lasted": span(event.duration),
+        "rows": event.rows,
+        "peak": event.peak_score,
+        "peak_text": number(event.peak_score),
+        "channels": [(_text(name), share) for name, share in event.channels],
+    }
+
+
+def _axis(drawn: Chart) -> tuple[Floats, Floats | None, str | None]:
+    """Return where buckets are on the axis, their times if that is something else, and what to add to a time.
+
+    Dates are in milliseconds, as JavaScript has them.
+    """
+    times, base = drawn.ticks, None
+    if drawn.kind == "datetime":
+        times = times / 1000
+    elif drawn.times.dtype.kind in "iu" and len(times) and abs(int(drawn.times[-1])) > WHOLE:
+        base = int(drawn.times[0])
+        times = (drawn.times - base).astype(np.float64)
+    base_text = None if base is None else str(base)
+    return (drawn.edges.astype(np.float64), times, base_text) if drawn.is_sparse else (times, None, base_text)
+
+
+def _precision(drawn: Chart) -> str:
+    """Return the largest unit that all dates are whole in."""
+    units = {"day": 86_400_000_000, "minute": 60_000_000, "second": 1_000_000}
+    return next((name for name, size in units.items() if not (drawn.ticks % size).any()), "fraction")
+
+
+def _line(line: Line) -> dict[str, Any]:
+    is_single = np.array_equal(line.low, line.high, equal_nan=True)
+    is_short = len(line.low) > EXACT
+    return {"low": _packed(line.low, is_short), "high": None if is_single else _packed(line.high, is_short)}
+
+
+@np.errstate(over="ignore", invalid="ignore")  # steps between the largest numbers are infinite
+def _packed(values: NDArray[Any], is_short: bool = False) -> dict[str, Any]:
+    """Return numbers as the bytes of floats in base64, or as one step if it is the same up to the last but one.
+
+    Short ones have seven digits, counted from a common base if all are alike in the first ones.
+    """
+    values = values.astype(np.float64)
+    first, step = (float(values[0]), float(values[1] - values[0])) if len(values) > 1 else (0.0, 0.0)
+    if len(values) > 1 and np.array_equal(values[:-1], first + np.arange(len(values) - 1) * step):
+        return {"first": first, "step": step, "count": len(values), "last": float(values[-1])}
+    base, kind = 0.0, "<f8"
+    if is_short:
+        low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
+        base = low if high - low < abs(low) / 1000 else 0.0
+        kind = "<f4" if max(abs(low), abs(high)) < LARGEST_SHORT else "<f8"
+    data = (values - base).astype(kind)
+    return {"bytes": data.itemsize, "base": base, "base64": base64.b64encode(data.tobytes()).decode()}
+
+
+def _text(value: Any) -> str:
+    """Return a name or a time as it can be shown: no control characters, and not without end."""
+    text = visible(str(value))
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
