@@ -100,6 +100,19 @@ def test_a_spike_keeps_most_of_its_error(trained: torch.nn.Module) -> None:
     assert kept > 0.5
 
 
+@pytest.mark.parametrize("fault", ["amplitude", "level"])
+def test_what_an_instance_normalisation_would_hide_keeps_its_error(trained: torch.nn.Module, fault: str) -> None:
+    normal = Windows([waves(200, 2000)], SIZE).read(torch.arange(150))
+    broken = normal.clone()
+    if fault == "amplitude":
+        broken[:, :, 1] *= 6.0
+    else:
+        broken[:, SIZE // 2 :, 1] += 6.0
+    with torch.no_grad():
+        usual, errors = ((trained(x) - x).abs()[:, :, 1].mean() for x in (normal, broken))
+    assert errors > 3 * usual
+
+
 def test_the_folded_module_computes_the_same_errors(trained: torch.nn.Module, batch: torch.Tensor) -> None:
     scored = Scored(trained, np.array([5.0, -1e4, 0.0]), np.array([2.0, 300.0, 1e-3]), np.array([0.1, 1.0, 3.0]))
     window = batch * torch.tensor([20.0, 3000.0, 1e-2]) + torch.tensor([5.0, -1e4, 0.0])

@@ -16,7 +16,8 @@ from itertools import pairwise
 import numpy as np
 import onnxruntime
 
-TERMS = ("error", "spread", "distance")
+TERMS = ("error", "spread", "distance", "single")
+SINGLE_MOST = math.log(100)
 HUGE = 1e25  # larger values count as this
 LONG_GAP, NO_START, WARMING_UP, SHORT_STRETCH = 1, 2, 3, 4
 
@@ -211,7 +212,7 @@ def score_stretch(data, metadata, stretch, scoring):
     if n < size and scoring == "full":
         return [(None, [0.0] * channels)] * n
     errors = model_errors(data, metadata, stretch, scoring)
-    parts = []  # of each row: of each term: of each scored channel
+    terms, energies = [], []  # of each row: its terms; the energy of each scored channel
     for t in range(n):
         spread, distance = [], []
         for c in counted:
@@ -219,7 +220,11 @@ def score_stretch(data, metadata, stretch, scoring):
             excess = (math.log(deviation + 0.05) - metadata["spread_center"][c]) / metadata["spread_scale"][c]
             spread.append(max(0.0, excess) ** 2)
             distance.append(abs(z - mean) / way["distance_scale"][c])
-        parts.append([None if errors[t] is None else [errors[t][c] for c in counted], spread, distance])
+        error = None if errors[t] is None else [errors[t][c] for c in counted]
+        energy = None if error is None else [e * e + d * d for e, d in zip(error, distance, strict=True)]
+        means = [None if part is None else math.fsum(part) / len(part) for part in (error, spread, distance)]
+        terms.append([*means, None if energy is None else max(energy)])
+        energies.append(energy)
     out = []
     for t in range(n):
         if errors[t] is None:
@@ -227,14 +232,15 @@ def score_stretch(data, metadata, stretch, scoring):
             continue
         score, contribution = 0.0, [0.0] * channels
         for term, name in enumerate(TERMS):
-            begin = size - 1 if scoring == "causal" and name == "error" else 0
-            near = [parts[i][term] for i in around(t, n, metadata["smoothing"], scoring, begin)]
-            own = [math.fsum(part[k] for part in near) / len(near) for k in range(len(counted))]
-            value = math.fsum(own) / len(own)
-            rare = surprise(value, way[name])
-            score += rare / len(TERMS)
-            for k, c in enumerate(counted):
-                contribution[c] += rare / len(TERMS) * (own[k] / math.fsum(own) if math.fsum(own) > 0 else 0.0)
+            begin = size - 1 if scoring == "causal" and name in ("error", "single") else 0
+            near = [terms[i][term] for i in around(t, n, metadata["smoothing"], scoring, begin)]
+            most = SINGLE_MOST if name == "single" else math.inf
+            score += min(surprise(math.fsum(near) / len(near), way[name]), most) / len(TERMS)
+        begin = size - 1 if scoring == "causal" else 0
+        near = [energies[i] for i in around(t, n, metadata["smoothing"], scoring, begin)]
+        own = [math.fsum(energy[k] for energy in near) for k in range(len(counted))]
+        for k, c in enumerate(counted):
+            contribution[c] = score * own[k] / math.fsum(own) if math.fsum(own) > 0 else 0.0
         out.append((score, contribution))
     return out
 

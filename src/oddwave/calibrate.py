@@ -13,7 +13,7 @@ from oddwave.config import Scoring
 from oddwave.errors import TrainingError
 from oddwave.metadata import Alarm, Calibration, Metadata, Tail
 from oddwave.series import Floats, Windows
-from oddwave.stretch import TERMS, Constants, StretchScorer
+from oddwave.stretch import TERMS, Constants, StretchScorer, curve, surprises
 
 FLOOR = 0.1  # least scale of an error, a distance or a spread, in units of the channel's deviation
 _SHARES = np.arange(19) * 0.05  # of the normal rows that lie below each knot: 0 to 90 %
@@ -67,7 +67,8 @@ def calibrate(
 
 def blank(channels: int) -> Calibration:
     """Return a calibration that changes nothing, for a detector that has none yet."""
-    return Calibration(error=_FLAT, spread=_FLAT, distance=_FLAT, distance_scale=[1.0] * channels, alarm=_NO_ALARM)
+    tails = dict.fromkeys(TERMS, _FLAT)
+    return Calibration(**tails, distance_scale=[1.0] * channels, alarm=_NO_ALARM)
 
 
 def rounded(values: Floats) -> list[float]:
@@ -95,11 +96,7 @@ def _way(
             "Give more rows, or train with a smaller input_len."
         )
     tails = [_tail(column) for column in terms.T]
-    rare = [
-        score.surprise(column, np.array(tail.knots), np.array(tail.surprise), tail.slope)
-        for column, tail in zip(terms.T, tails, strict=True)
-    ]
-    alarm = threshold.fit(score.fuse(np.stack(rare, axis=1)), rate)
+    alarm = threshold.fit(score.fuse(surprises(terms, [curve(tail) for tail in tails])), rate)
     return msgspec.structs.replace(way, **dict(zip(TERMS, tails, strict=True)), alarm=alarm)
 
 

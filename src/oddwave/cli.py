@@ -179,19 +179,30 @@ def _training_bar() -> Callable[[int, int, float, float | None, float], None]:
 
 def _models(flags: Namespace) -> int:  # noqa: ARG001 (takes no flags but --help)
     from oddwave import detector_file
-    from oddwave.detector import find, shipped
+    from oddwave.detector import find, shipped, shipped_scores
 
-    rows = [("name", "size", "channels", "window")]
-    for name in shipped():
-        about = detector_file.decode(detector_file.read(find(name)), name)
+    scores = shipped_scores()
+    rows: list[tuple[str, ...]] = [("name", "size", "channels", "window", "VUS-PR", "F1")]
+    for name in (*shipped(), *(name for name in scores if name not in shipped())):
+        about = detector_file.decode(detector_file.read(find(name)), name) if name in shipped() else None
         rows.append(
             (
                 name,
-                f"{find(name).stat().st_size / 1024:.0f} KB",
-                str(len(about.channels)),
-                f"{about.size} row{'' if about.size == 1 else 's'}",
+                f"{find(name).stat().st_size / 1024:.0f} KB" if about else "",
+                f"{len(about.channels)}" if about else "",
+                f"{about.size} row{'' if about.size == 1 else 's'}" if about else "",
+                *(f"{scores[name][key]:.3f}" for key in ("vus_pr", "f1")),
             )
         )
-    for name, *numbers in rows:
-        print(f"{name:<16}" + "".join(f"{number:>10}" for number in numbers))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        print(
+            first.ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)),
+            sep="  ",
+        )
+    print(
+        "\nTrained on server metrics; VUS-PR and F1 are of later rows of these, beside scores that need no training.\n"
+        "Your series needs its own detector: oddwave train normal.csv --out runs/mine"
+    )
     return DONE

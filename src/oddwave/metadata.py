@@ -45,6 +45,7 @@ class Calibration(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
     error: Tail
     spread: Tail
     distance: Tail
+    single: Tail
     distance_scale: list[float]
     alarm: Alarm
 
@@ -102,7 +103,7 @@ def problem(metadata: Metadata) -> str | None:
     if metadata.stride > metadata.size:
         problems.append("the stride is longer than the window")
     for name, way in ways.items():
-        tails = {"error": way.error, "spread": way.spread, "distance": way.distance}
+        tails = {"error": way.error, "spread": way.spread, "distance": way.distance, "single": way.single}
         problems += [f"{name}.{term} is not a rising curve" for term, tail in tails.items() if not _rising(tail)]
     return problems[0] if problems else None
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oddwave import score, window
-from oddwave.metadata import Calibration, Metadata
+from oddwave.metadata import Calibration, Metadata, Tail
 from oddwave.series import Floats, Windows
 
-TERMS = ("error", "spread", "distance")
+TERMS = ("error", "spread", "distance", "single")
 _HUGE = 1e25
-_TINY = 5e-324  # the least number above 0
+_SINGLE_MOST = math.log(100)
 _UNKNOWN = 1 << 60  # end of a stretch that goes on
 
 
@@ -26,7 +27,7 @@ class Scores(NamedTuple):
     score
         Shape (time,); NaN for rows that are warming up.
     terms
-        Shape (time, 3): error, spread and distance after smoothing, before calibration.
+        Shape (time, 4): those of `TERMS`, smoothed, before calibration.
     contribution
         Shape (row, channel), rows sum to the score; from the first row above the threshold to the last one.
     first
@@ -40,6 +41,26 @@ class Scores(NamedTuple):
 
 
 _NOTHING = Scores(np.zeros(0), np.zeros((0, len(TERMS))))
+
+
+Curve = tuple[Floats, Floats, float]
+
+
+def curve(tail: Tail) -> Curve:
+    """Return a tail's knots, the surprise at each, and its slope, as `score.surprise` takes them."""
+    return np.array(tail.knots), np.array(tail.surprise), tail.slope
+
+
+def surprises(terms: Floats, curves: Sequence[Curve]) -> Floats:
+    """Return how rare the terms of rows are, shape (time, 4).
+
+    That of a single channel counts up to 1 in 100 rows: it tips the scale, and doesn't outweigh all others.
+    """
+    rare = np.empty_like(terms)
+    for column, tail in enumerate(curves):
+        rare[:, column] = score.surprise(terms[:, column], *tail)
+    np.minimum(rare[:, -1], _SINGLE_MOST, out=rare[:, -1])
+    return rare
 
 
 class Rows:
@@ -85,10 +106,9 @@ class Constants:
         self.spread_center = np.array(metadata.spread_center)[self.pick]
         self.spread_scale = np.array(metadata.spread_scale)[self.pick]
         self.distance_scale = np.array(calibration.distance_scale)[self.pick]
-        tails = [getattr(calibration, term) for term in TERMS]
-        self.tails = [(np.array(tail.knots), np.array(tail.surprise), tail.slope) for tail in tails]
+        self.tails = [curve(getattr(calibration, term)) for term in TERMS]
         # the first row with each term: the causal error needs a whole window
-        self.begin = 0 if self.is_full else (metadata.size - 1, 0, 0)
+        self.begin = 0 if self.is_full else (metadata.size - 1, 0, 0, metadata.size - 1)
         self.warm_up = 0 if self.is_full else metadata.size - 1
 
 
@@ -109,8 +129,8 @@ class StretchScorer:
         self.constants, self.run, self.batch, self.threshold = constants, run, batch, threshold
         self.values = Rows(constants.channels)
         self.total = Rows(constants.channels + 1)  # sums of errors, and how many, of rows that windows still reach
-        self.parts = Rows(len(TERMS), len(constants.center))
-        self.means = Rows(len(TERMS))  # of the parts over channels
+        self.energy = Rows(len(constants.center))  # error² + distance² of each scored channel
+        self.terms = Rows(len(TERMS))  # not yet smoothed
         self.next_start = self.done = 0
 
     def push(self, values: Floats, is_last: bool = False) -> Scores:
@@ -130,13 +150,13 @@ class StretchScorer:
             self._add_window_errors(is_last)
             if not is_last:  # a window that ends at the last row may come
                 lag = max(size, self.constants.rolling.after)
-        rows = range(self.parts.stop, max(self.parts.stop, known - lag))
+        rows = range(self.terms.stop, max(self.terms.stop, known - lag))
         if rows and known >= (size if self.constants.is_full else 1):
-            self._add_parts(rows, is_last)
+            self._add_terms(rows, is_last)
         scores = self._score(is_last)
-        self.values.drop(min(self.next_start, known - size, self.parts.stop - self.constants.rolling.before))
-        self.parts.drop(self.done - self.constants.smoothing.before)
-        self.means.drop(self.done - self.constants.smoothing.before)
+        self.values.drop(min(self.next_start, known - size, self.terms.stop - self.constants.rolling.before))
+        self.energy.drop(self.done - self.constants.smoothing.before)
+        self.terms.drop(self.done - self.constants.smoothing.before)
         return scores
 
     def _add_window_errors(self, is_last: bool) -> None:
@@ -175,12 +195,11 @@ class StretchScorer:
         self.next_start = max(0, rows.stop - size + 1)
         return errors
 
-    def _add_parts(self, rows: range, is_last: bool) -> None:
-        """Append error, spread and distance of rows, each (row, scored channel)."""
+    def _add_terms(self, rows: range, is_last: bool) -> None:
+        """Append the terms of rows and the energy of their channels."""
         known = self.values.stop
         constants = self.constants
-        parts = np.empty((len(rows), len(TERMS), len(constants.center)))
-        parts[:, 0] = self._row_errors(rows)
+        errors = self._row_errors(rows)
         first = max(0, rows.start - constants.rolling.before)
         pair = np.empty((known - first, 2, len(constants.center)))  # z and its square, averaged together
         z = pair[:, 0]
@@ -191,44 +210,47 @@ class StretchScorer:
         excess = score.log_spread(means[:, 0], means[:, 1])
         excess -= constants.spread_center
         excess /= constants.spread_scale
-        np.square(np.maximum(excess, 0.0, out=excess), out=parts[:, 1])
+        np.square(np.maximum(excess, 0.0, out=excess), out=excess)
         distance = z[rows.start - first : rows.stop - first] - means[:, 0]
-        np.divide(np.abs(distance, out=distance), constants.distance_scale, out=parts[:, 2])
-        self.parts.append(parts)
-        self.means.append(np.add.reduce(parts, axis=2) / parts.shape[2])
+        np.divide(np.abs(distance, out=distance), constants.distance_scale, out=distance)
+        energy = errors * errors + distance * distance
+        energy[: max(0, constants.warm_up - rows.start)] = 0.0  # without an error it isn't known
+        terms = np.empty((len(rows), len(TERMS)))
+        for column, part in enumerate((errors, excess, distance)):
+            np.add.reduce(part, axis=1, out=terms[:, column])
+        terms[:, :3] /= energy.shape[1]
+        energy.max(axis=1, out=terms[:, 3])
+        self.energy.append(energy)
+        self.terms.append(terms)
 
     def _score(self, is_last: bool) -> Scores:
         """Smooth the terms of the rows that are ready, and calibrate them."""
         begin, known = self.done, self.values.stop
-        self.done = known if is_last else max(begin, self.parts.stop - self.constants.smoothing.after)
+        self.done = known if is_last else max(begin, self.terms.stop - self.constants.smoothing.after)
         if self.done == begin:
             return _NOTHING
-        # a stretch shorter than a window has no parts
-        wanted = range(max(begin, self.constants.warm_up), self.done) if self.parts.stop else range(0)
-        terms = self._smooth(self.means, wanted, is_last) if wanted else np.zeros((0, len(TERMS)))
+        # a stretch shorter than a window has no terms
+        wanted = range(max(begin, self.constants.warm_up), self.done) if self.terms.stop else range(0)
+        terms = self._smooth(self.terms, self.constants.begin, wanted, is_last) if wanted else np.zeros((0, len(TERMS)))
         if early := self.done - begin - len(wanted):
             terms = np.concatenate([np.full((early, len(TERMS)), np.nan), terms])
-        rare = np.empty_like(terms)
-        for column, tail in enumerate(self.constants.tails):
-            rare[:, column] = score.surprise(terms[:, column], *tail)
-        result = score.fuse(rare)
+        result = score.fuse(surprises(terms, self.constants.tails))
         odd = (result > self.threshold).nonzero()[0]
         if not len(odd):
             return Scores(result, terms)
         first, stop = int(odd[0]), int(odd[-1]) + 1
-        contribution = self._contribution(rare[first:stop], range(begin + first, begin + stop), is_last)
+        contribution = self._contribution(result[first:stop], range(begin + first, begin + stop), is_last)
         return Scores(result, terms, contribution, first)
 
-    def _smooth(self, rows: Rows, wanted: range, is_last: bool) -> Floats:
+    def _smooth(self, rows: Rows, begin: int | tuple[int, ...], wanted: range, is_last: bool) -> Floats:
         end = self.values.stop if is_last else _UNKNOWN
-        return score.rolling_mean(rows.data, rows.first, self.constants.begin, end, wanted, self.constants.smoothing)
+        return score.rolling_mean(rows.data, rows.first, begin, end, wanted, self.constants.smoothing)
 
-    def _contribution(self, rare: Floats, rows: range, is_last: bool) -> Floats:
-        """Share out the rows' surprise over the channels, as their parts share the terms."""
-        smooth = self._smooth(self.parts, rows, is_last)
-        whole = np.add.reduce(smooth, axis=2, keepdims=True)
-        smooth /= np.maximum(whole, _TINY)
-        smooth *= rare[:, :, None] / len(TERMS)
+    def _contribution(self, scores: Floats, rows: range, is_last: bool) -> Floats:
+        """Share out the scores of rows over the channels, as these share the energy."""
+        energy = self._smooth(self.energy, self.constants.warm_up, rows, is_last)
+        total = np.add.reduce(energy, axis=1)
+        energy *= (scores / np.where(total > 0, total, 1.0))[:, None]
         out = np.zeros((len(rows), self.constants.channels))
-        out[:, self.constants.pick] = np.add.reduce(smooth, axis=1)
+        out[:, self.constants.pick] = energy
         return out

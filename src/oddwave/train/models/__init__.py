@@ -29,7 +29,7 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()
-    ['AutoEncoder_ad', 'DLinear_ad']
+    ['AutoEncoder_ad', 'DLinear_ad', 'Nonstationary_ad', 'PatchTST_ad', 'TimesNet_ad']
     """
     return sorted(module.NAME for module in _modules())
 

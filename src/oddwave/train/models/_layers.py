@@ -6,31 +6,29 @@ import torch
 from torch import Tensor, nn
 
 _EPSILON = 1e-5
+_LARGEST = 1e6  # deviations that are read: their squares are float32 numbers still
 
 
 class InstanceNorm(nn.Module):
-    """Take each window's own mean and deviation off, and give them back as far as training knew them.
+    """Take each window's own mean and deviation off, and give them back.
 
     Source: Kim et al., "Reversible Instance Normalization for Accurate Time-Series Forecasting against Distribution
-    Shift", ICLR 2022, without its learned scale. Changed here: a mean or deviation outside the range of the training
-    windows is given back only up to that range, so that a level shift or a larger amplitude stays in the error, which
-    the original hides. Window by window; no number depends on the batch.
+    Shift", ICLR 2022, without its learned scale. Changed here: a deviation larger than that of any training window is
+    given back only up to that, so that a larger amplitude stays in the error, which the original hides. The mean is
+    given back whole: levels drift far in normal operation, by 60 deviations on some development series, and
+    an error for each such window cost up to .16 in VUS-PR. The score's terms of distance and spread show where a
+    level changes. Window by window; no number depends on the batch.
     """
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
         self.register_buffer("average", torch.full((1, size), 1 / size))
-        self.register_buffer("lowest_mean", torch.full((1, channels), -torch.inf))
-        self.register_buffer("highest_mean", torch.full((1, channels), torch.inf))
-        self.register_buffer("highest_deviation", torch.full((1, channels), torch.inf))
+        self.register_buffer("largest", torch.full((1, channels), torch.inf))
 
     @torch.no_grad()
     def observe(self, windows: Tensor) -> None:
-        """Take the range of means and deviations from training windows (window, size, channel)."""
-        _, mean, deviation = self(windows)
-        self.register_buffer("lowest_mean", mean.amin(dim=0))
-        self.register_buffer("highest_mean", mean.amax(dim=0))
-        self.register_buffer("highest_deviation", deviation.amax(dim=0))
+        """Take the largest deviation of each channel from training windows (window, size, channel)."""
+        self.register_buffer("largest", self(windows)[2].amax(dim=0))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the normalised windows (batch, size, channel), and their means and deviations (batch, 1, channel).
@@ -39,12 +37,12 @@ class InstanceNorm(nn.Module):
         the middle axis would.
         """
         average = self.get_buffer("average")
+        x = x.clamp(-_LARGEST, _LARGEST)
         mean = torch.matmul(average, x)
         centered = x - mean
         deviation = torch.sqrt(torch.matmul(average, centered.square()) + _EPSILON)
         return centered / deviation, mean, deviation
 
     def back(self, y: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """Give mean and deviation back to normalised windows, within the range seen in training."""
-        mean = torch.minimum(torch.maximum(mean, self.get_buffer("lowest_mean")), self.get_buffer("highest_mean"))
-        return y * torch.minimum(deviation, self.get_buffer("highest_deviation")) + mean
+        """Give mean and deviation back to normalised windows, the deviation up to the largest in training."""
+        return y * torch.minimum(deviation, self.get_buffer("largest")) + mean
