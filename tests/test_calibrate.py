@@ -108,7 +108,7 @@ def test_the_alarm_is_fitted_to_the_scores_of_the_held_out_rows(scoring):
     assert alarm.rows == len(scores)
     assert alarm.start == pytest.approx(np.quantile(scores, 0.9), rel=1e-7)
     excess = scores[scores >= alarm.start * (1 - 1e-9)] - alarm.start
-    assert alarm.mean_excess == pytest.approx(max(excess.mean(), 1 / 4), rel=1e-6)
+    assert alarm.mean_excess == pytest.approx(max(excess.mean(), 1 / 3), rel=1e-6)
     assert alarm.threshold == pytest.approx(twin.threshold_at(data[scoring]["alarm"], 0.01), rel=1e-12)
 
 

@@ -15,6 +15,7 @@ import pytest
 import small
 
 from oddwave import cli, cli_predict
+from oddwave.detector import shipped
 from oddwave.result import Result
 
 HEAVY = ("polars", "pandas", "yaml", "tqdm", "asyncio", "concurrent.futures", "torch", "multiprocessing")
@@ -282,7 +283,12 @@ def test_version_and_models(oddwave):
     assert oddwave("--version")[:2] == (0, "oddwave 0.1.0\n")
     status, out, _ = oddwave("models")
     assert status == 0
-    assert out.splitlines()[0].split() == ["name", "size", "channels", "window"]
+    title, *lines = out.splitlines()
+    assert title.split() == ["name", "size", "channels", "window", "VUS-PR", "F1"]
+    assert [line.split()[0] for line in lines[:7]] == shipped()
+    assert {len(line.split()) for line in lines[:7]} == {8}  # with KB and rows
+    assert lines[7].startswith("no model: spread + distance ")
+    assert "oddwave train" in lines[-1]
 
 
 def test_train_then_predict_with_what_was_trained(oddwave, place):

@@ -328,7 +328,7 @@ WRONG = {
     ),
     "a step of 0": ({"time__step": 0}, "step"),
     "another kind of time": ({"time__kind": "moon"}, "kind"),
-    "settings in settings": ({"settings": {"a": [1]}}, "settings"),
+    "settings in settings": ({"settings": {"a": {"b": 1}}}, "settings"),
     "null for a list": ({"center": None}, "center"),
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ def slow(values, rate):
     high = min(low + 1, len(ordered) - 1)
     start = ordered[low] + (place - low) * (ordered[high] - ordered[low])
     above = [value - start for value in ordered if value >= start]
-    excess = max(math.fsum(above) / len(above), 1 / 4) if above else 1 / 4
+    excess = max(math.fsum(above) / len(above), 1 / 3) if above else 1 / 3
     return start, excess, start + excess * math.log(0.1 / rate)
 
 
@@ -35,7 +35,7 @@ def test_a_threshold_is_the_start_of_the_tail_plus_its_mean_excess_times_a_logar
     start, excess, value = slow(values, rate)
     assert alarm.start == pytest.approx(start, rel=1e-12)
     assert alarm.mean_excess == pytest.approx(excess, rel=1e-9)
-    assert alarm.threshold == pytest.approx(max(value, math.log(10) / 4), rel=1e-9)
+    assert alarm.threshold == pytest.approx(max(value, math.log(10) / 3), rel=1e-9)
     assert (alarm.rate, alarm.share, alarm.rows) == (rate, 0.1, len(values))
 
 
@@ -60,7 +60,7 @@ def test_a_threshold_is_finite_and_above_nearly_all_of_a_flat_series(values, rat
     alarm = threshold.fit(np.array(values), rate)
     assert math.isfinite(alarm.threshold)
     assert alarm.threshold > 0
-    assert alarm.mean_excess >= 1 / 4
+    assert alarm.mean_excess >= 1 / 3
     assert threshold.fit(np.full(50, values[0]), rate).threshold > values[0]
 
 

@@ -51,8 +51,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_file_name_changes_none(m
 def test_a_file_holds_no_path_host_or_time(model, tmp_path):
     quick(rows(800), model, out=tmp_path)
     data = (tmp_path / "detector.onnx").read_bytes()
-    for word in (str(tmp_path), os.getcwd(), os.uname().nodename, "site-packages"):
-        assert word.encode() not in data
+    host = os.uname().nodename
+    words = [str(tmp_path), os.getcwd(), "site-packages"]
+    words += [host] if len(host) > 4 else []  # two letters would occur by chance
+    assert [word for word in words if word.encode() in data] == []
 
 
 def test_the_rows_that_calibrate_reach_neither_the_scaler_nor_the_weights():

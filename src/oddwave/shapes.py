@@ -59,8 +59,6 @@ def infer(name: str, inputs: Sequence[Tensor], attributes: Attributes) -> Tensor
         if len(inputs) > operator.inputs:
             raise ValueError
         shape = operator.rule(inputs, attributes)
-        if shape and min(shape) < 1:
-            raise ValueError
     except (ValueError, LookupError):
         shapes = ", ".join(str(list(item.shape)) for item in inputs)
         raise WireError(f"{name} doesn't fit inputs of shape {shapes or 'none'}") from None
@@ -156,6 +154,8 @@ def _convolution(inputs: Sequence[Tensor], attributes: Attributes) -> Shape:
         (dim + pads[i] + pads[n + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
         for i, dim in enumerate(dims)
     ]
+    if min(out) < 1:
+        raise ValueError
     return (batch, filters, *out)
 
 

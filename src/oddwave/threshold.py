@@ -10,9 +10,9 @@ from oddwave.metadata import Alarm
 from oddwave.series import Floats
 
 SHARE = 0.1  # share of the normal rows that make the tail
-_LEAST_EXCESS = 1 / 4  # one of four terms growing alone, each with the tail exp(-score)
-# One of four terms as rare as a tenth of the normal rows, the others at rest.
-_LEAST_THRESHOLD = math.log(1 / SHARE) / 4
+_LEAST_EXCESS = 1 / 3  # one of three terms growing alone, each with the tail exp(-score); `single` has an end
+# One of three terms as rare as a tenth of the normal rows, the others at rest.
+_LEAST_THRESHOLD = math.log(1 / SHARE) / 3
 
 
 def fit(scores: Floats, rate: float) -> Alarm:
