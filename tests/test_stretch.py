@@ -176,4 +176,4 @@ def test_memory_stays_bounded_however_many_rows_are_pushed():
         one = scorer(detector, scoring)
         for _ in range(200):
             one.push(made.rows(10, 2))
-        assert max(len(kept.data) for kept in (one.values, one.total, one.energy, one.terms)) < 60
+        assert max(len(kept.data) for kept in (one.values, one.total, one.parts, one.terms)) < 60

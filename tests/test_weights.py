@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 import oddwave
@@ -69,3 +70,15 @@ def test_the_cards_figures_are_those_of_the_shipped_file(name, root):
     # the example's values are rounded to six digits
     assert said[:5] == pytest.approx([found[key] for key in keys], abs=0.003)
     assert "CC-BY-4.0" in card
+
+
+def test_the_order_of_columns_changes_no_label(name, root, tmp_path):
+    table = pl.read_csv(root / "examples" / "server_metrics.csv.gz").drop("label")[:4800]
+    table.write_csv(tmp_path / "a.csv")
+    table.select(reversed(table.columns)).write_csv(tmp_path / "b.csv")
+    one, other = (oddwave.create_model(name).predict(tmp_path / f"{file}.csv") for file in "ab")
+    (one,), (other,) = one, other
+    assert len(one.label) == 4800
+    assert not one.reason.any()
+    np.testing.assert_array_equal(one.label, other.label)
+    np.testing.assert_array_equal(one.score, other.score)

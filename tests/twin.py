@@ -212,36 +212,41 @@ def score_stretch(data, metadata, stretch, scoring):
     if n < size and scoring == "full":
         return [(None, [0.0] * channels)] * n
     errors = model_errors(data, metadata, stretch, scoring)
-    terms, energies = [], []  # of each row: its terms; the energy of each scored channel
+    terms, energies, spreads = [], [], []  # of each row: its terms; energy and spread of each scored channel
     for t in range(n):
-        spread, distance = [], []
+        excesses, distance = [], []
         for c in counted:
             z, mean, deviation = local_statistics(metadata, stretch, t, c, scoring)
             excess = (math.log(deviation + 0.05) - metadata["spread_center"][c]) / metadata["spread_scale"][c]
-            spread.append(max(0.0, excess) ** 2)
+            excesses.append(max(0.0, excess))
             distance.append(abs(z - mean) / way["distance_scale"][c])
         error = None if errors[t] is None else [errors[t][c] for c in counted]
         energy = None if error is None else [e * e + d * d for e, d in zip(error, distance, strict=True)]
+        spread = [excess**2 for excess in excesses]
         means = [None if part is None else math.fsum(part) / len(part) for part in (error, spread, distance)]
         terms.append([*means, None if energy is None else max(energy)])
         energies.append(energy)
+        spreads.append(excesses)
     out = []
     for t in range(n):
         if errors[t] is None:
             out.append((None, [0.0] * channels))
             continue
-        score, contribution = 0.0, [0.0] * channels
+        rare = {}
         for term, name in enumerate(TERMS):
             begin = size - 1 if scoring == "causal" and name in ("error", "single") else 0
             near = [terms[i][term] for i in around(t, n, metadata["smoothing"], scoring, begin)]
             most = SINGLE_MOST if name == "single" else math.inf
-            score += min(surprise(math.fsum(near) / len(near), way[name]), most) / len(TERMS)
+            rare[name] = min(surprise(math.fsum(near) / len(near), way[name]), most) / len(TERMS)
+        contribution = [0.0] * channels
         begin = size - 1 if scoring == "causal" else 0
-        near = [energies[i] for i in around(t, n, metadata["smoothing"], scoring, begin)]
-        own = [math.fsum(energy[k] for energy in near) for k in range(len(counted))]
-        for k, c in enumerate(counted):
-            contribution[c] = score * own[k] / math.fsum(own) if math.fsum(own) > 0 else 0.0
-        out.append((score, contribution))
+        by_energy = rare["error"] + rare["distance"] + rare["single"]
+        for amount, evidence, first in ((by_energy, energies, begin), (rare["spread"], spreads, 0)):
+            near = [evidence[i] for i in around(t, n, metadata["smoothing"], scoring, first)]
+            own = [math.fsum(row[k] for row in near) for k in range(len(counted))]
+            for k, c in enumerate(counted):
+                contribution[c] += amount * own[k] / math.fsum(own) if math.fsum(own) > 0 else 0.0
+        out.append((math.fsum(rare.values()), contribution))
     return out
 
 

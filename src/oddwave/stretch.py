@@ -129,7 +129,7 @@ class StretchScorer:
         self.constants, self.run, self.batch, self.threshold = constants, run, batch, threshold
         self.values = Rows(constants.channels)
         self.total = Rows(constants.channels + 1)  # sums of errors, and how many, of rows that windows still reach
-        self.energy = Rows(len(constants.center))  # error² + distance² of each scored channel
+        self.parts = Rows(2, len(constants.center))  # each scored channel's energy, error² + distance², and spread
         self.terms = Rows(len(TERMS))  # not yet smoothed
         self.next_start = self.done = 0
 
@@ -155,7 +155,7 @@ class StretchScorer:
             self._add_terms(rows, is_last)
         scores = self._score(is_last)
         self.values.drop(min(self.next_start, known - size, self.terms.stop - self.constants.rolling.before))
-        self.energy.drop(self.done - self.constants.smoothing.before)
+        self.parts.drop(self.done - self.constants.smoothing.before)
         self.terms.drop(self.done - self.constants.smoothing.before)
         return scores
 
@@ -210,17 +210,18 @@ class StretchScorer:
         excess = score.log_spread(means[:, 0], means[:, 1])
         excess -= constants.spread_center
         excess /= constants.spread_scale
-        np.square(np.maximum(excess, 0.0, out=excess), out=excess)
+        parts = np.empty((len(rows), 2, len(constants.center)))
+        spread = np.maximum(excess, 0.0, out=parts[:, 1])
         distance = z[rows.start - first : rows.stop - first] - means[:, 0]
         np.divide(np.abs(distance, out=distance), constants.distance_scale, out=distance)
-        energy = errors * errors + distance * distance
+        energy = np.add(errors * errors, distance * distance, out=parts[:, 0])
         energy[: max(0, constants.warm_up - rows.start)] = 0.0  # without an error it isn't known
         terms = np.empty((len(rows), len(TERMS)))
-        for column, part in enumerate((errors, excess, distance)):
+        for column, part in enumerate((errors, np.square(spread), distance)):
             np.add.reduce(part, axis=1, out=terms[:, column])
         terms[:, :3] /= energy.shape[1]
         energy.max(axis=1, out=terms[:, 3])
-        self.energy.append(energy)
+        self.parts.append(parts)
         self.terms.append(terms)
 
     def _score(self, is_last: bool) -> Scores:
@@ -234,23 +235,28 @@ class StretchScorer:
         terms = self._smooth(self.terms, self.constants.begin, wanted, is_last) if wanted else np.zeros((0, len(TERMS)))
         if early := self.done - begin - len(wanted):
             terms = np.concatenate([np.full((early, len(TERMS)), np.nan), terms])
-        result = score.fuse(surprises(terms, self.constants.tails))
+        rare = surprises(terms, self.constants.tails)
+        result = score.fuse(rare)
         odd = (result > self.threshold).nonzero()[0]
         if not len(odd):
             return Scores(result, terms)
         first, stop = int(odd[0]), int(odd[-1]) + 1
-        contribution = self._contribution(result[first:stop], range(begin + first, begin + stop), is_last)
+        contribution = self._contribution(rare[first:stop], range(begin + first, begin + stop), is_last)
         return Scores(result, terms, contribution, first)
 
     def _smooth(self, rows: Rows, begin: int | tuple[int, ...], wanted: range, is_last: bool) -> Floats:
         end = self.values.stop if is_last else _UNKNOWN
         return score.rolling_mean(rows.data, rows.first, begin, end, wanted, self.constants.smoothing)
 
-    def _contribution(self, scores: Floats, rows: range, is_last: bool) -> Floats:
-        """Share out the scores of rows over the channels, as these share the energy."""
-        energy = self._smooth(self.energy, self.constants.warm_up, rows, is_last)
-        total = np.add.reduce(energy, axis=1)
-        energy *= (scores / np.where(total > 0, total, 1.0))[:, None]
+    def _contribution(self, rare: Floats, rows: range, is_last: bool) -> Floats:
+        """Share out the surprises of rows: that of spread as the channels' spreads are, the others as their energy."""
+        parts = self._smooth(self.parts, (self.constants.warm_up, 0), rows, is_last)
+        share = np.empty((len(rows), 2))
+        share[:, 1] = rare[:, 1]
+        np.add(rare[:, 0], rare[:, 2] + rare[:, 3], out=share[:, 0])
+        whole = np.add.reduce(parts, axis=2)
+        share /= np.where(whole > 0, whole, 1.0) * len(TERMS)
+        parts *= share[:, :, None]
         out = np.zeros((len(rows), self.constants.channels))
-        out[:, self.constants.pick] = energy
+        out[:, self.constants.pick] = parts[:, 0] + parts[:, 1]
         return out
