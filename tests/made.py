@@ -9,8 +9,8 @@ import numpy as np
 from oddwave import calibrate, detector_file, graph, protobuf
 from oddwave.detector import Detector
 from oddwave.metadata import Metadata, Time
-from oddwave.runtime import Runtime, batch
-from oddwave.series import Series
+from oddwave.runtime import Runtime
+from oddwave.series import Series, batch
 from oddwave.train import train
 
 

@@ -16,7 +16,8 @@ from oddwave.config import Detection
 from oddwave.detector import Detector
 from oddwave.errors import TrainingError
 from oddwave.metadata import Metadata, Tail, Time
-from oddwave.runtime import Runtime, batch
+from oddwave.runtime import Runtime
+from oddwave.series import batch
 from oddwave.train import train
 
 ways = pytest.mark.parametrize("scoring", ["full", "causal"])

@@ -151,16 +151,16 @@ def test_a_tensor_of_negative_size_is_refused():
 
 
 def test_packed_and_plain_sizes_both_count():
-    packed = block(1, varint(2) + varint(2)) + number(2, 1) + block(9, bytes(16))
+    packed = block(1, varint(2) + varint(2)) + number(2, 1) + block(8, "w") + block(9, bytes(16))
     assert inspect(model_of(tensors=[packed]))
     both = number(1, 2) + packed
     assert_refused(model_of(tensors=[both]), r"shape \[2, 2, 2\] holds 16 bytes")
 
 
 def test_more_weights_than_a_detector_has_are_refused(monkeypatch):
-    monkeypatch.setattr(graph, "MAX_ELEMENTS", 10)
-    tensors = [raw_tensor([2, 3], data=bytes(24)), raw_tensor([5], data=bytes(20))]
-    assert_refused(model_of(tensors=tensors), "11 weights, more than 10")
+    monkeypatch.setattr(graph, "MAX_ELEMENTS", 100)
+    tensors = [raw_tensor([20, 3], data=bytes(240)), raw_tensor([50], data=bytes(200)) + block(8, "v")]
+    assert_refused(model_of(tensors=tensors), "110 weights, more than 100")
     assert inspect(model_of(tensors=tensors[:1]))
 
 
@@ -313,3 +313,47 @@ def test_an_error_that_is_no_number_is_as_bad_as_can_be():
     runtime = Runtime(graph.model(nodes, {}, 2, 1), "pump.onnx")
     found = runtime.errors(np.array([[[0], [3]]], dtype=np.float32))
     assert found[0, :, 0].tolist() == [np.float32(1e25), 1]
+
+
+# Found by trying to get past the inspection
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_a_tensor_of_many_huge_dimensions_is_refused_at_once(is_packed):
+    dims = block(1, b"".join(varint(1 << 62) for _ in range(100_000))) if is_packed else number(1, 1 << 62) * 70
+    tensor = dims + number(2, 1) + block(8, "w") + block(9, b"")
+    assert_refused(model_of(tensors=[tensor]), "over 64")
+
+
+def test_an_attribute_of_many_numbers_is_refused_at_once():
+    attribute = block(1, "perm") + block(8, bytes(1 << 20)) + number(20, 7)
+    assert_refused(model_of([PLAIN + block(5, attribute)]), "a list of over 64 numbers")
+
+
+def test_a_tensor_without_a_name_is_refused_for_the_runtime_takes_it_as_missing():
+    nodes = [graph.node("Slice", ["window", "one", "two", "", "one"], "error")]
+    weights = {"one": np.array([0]), "two": np.array([2]), "": np.array([1])}
+    assert_refused(graph.model(nodes, weights, SIZE, CHANNELS), "no name")
+    del weights[""]
+    assert_refused(graph.model(nodes, weights, SIZE, CHANNELS), "'' out of order")
+    assert_refused(graph.model([graph.node("Abs", ["window"], "")], {}, SIZE, CHANNELS), "without a name")
+
+
+def test_weights_under_one_name_are_refused():
+    twice = [raw_tensor([1], data=bytes(4))] * 2
+    assert_refused(model_of(tensors=twice), "no name, or one that is taken")
+    assert_refused(model_of(tensors=[raw_tensor([1], data=bytes(4)) + block(8, "window")]), "one that is taken")
+
+
+def test_many_tensors_that_are_large_together_are_refused():
+    weights = {"column": np.ones((4000, 1)), "row": np.ones((1, 4000))}
+    nodes = [graph.node("Mul", ["column", "row"], f"large{i}") for i in range(80)]
+    nodes.append(graph.node("Abs", ["window"], "error"))
+    assert_refused(graph.model(nodes, weights, SIZE, CHANNELS), "elements in a call")
+
+
+def test_a_tensor_that_is_large_for_the_windows_of_a_call_is_refused():
+    weights = {"wide": np.ones((3, 4_000_000)), "long": np.ones((4_000_000, 3))}
+    nodes = [graph.node("MatMul", ["window", "wide"], "x"), graph.node("MatMul", ["x", "long"], "error")]
+    weights = {name: value[:, :1_000_000] if name == "wide" else value[:1_000_000] for name, value in weights.items()}
+    assert_refused(graph.model(nodes, weights, SIZE, CHANNELS), "MatMul makes a tensor of shape")

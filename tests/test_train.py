@@ -197,3 +197,16 @@ def test_the_classical_models_train_without_torch_or_onnx():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_model_that_would_be_too_large_is_refused_before_it_is_trained():
+    message = r"Nonstationary_ad is too large with windows of 1500 rows and 3 channels: .*\nGive a smaller input_len"
+    with pytest.raises(TrainingError, match=message):
+        train(rows(4000), model="Nonstationary_ad", input_len=1500, progress=lambda *_: pytest.fail("it was trained"))
+
+
+def test_values_too_large_to_train_with_are_refused_by_channel():
+    values = rows(800)
+    values[17, 1] = 1e300
+    with pytest.raises(TrainingError, match=r"channel feature_1: the value 1e\+300 is too large"):
+        train(values, model="ZScore_ad")

@@ -77,6 +77,9 @@ class _Saver:
         self.is_quiet = flags.quiet
         self.save_path = flags.save_path
         self.formats = flags.format or (_format_of(flags.save_path),)
+        if self.save_path:
+            for form in self.formats:
+                save.need(f".{form}")
         self.saved: list[Path] = []
         self.inputs = inputs
         self.names = save.Names()

@@ -21,8 +21,8 @@ from oddwave.events import Event
 from oddwave.metadata import Metadata
 from oddwave.one_pass import Pass
 from oddwave.result import Result, Scored
-from oddwave.runtime import Runtime, batch
-from oddwave.series import Columns, Series
+from oddwave.runtime import Runtime
+from oddwave.series import Columns, Series, batch
 from oddwave.stream import Stream
 from oddwave.stretch import Constants, StretchScorer
 

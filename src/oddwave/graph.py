@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddwave.errors import DetectorFileError
-from oddwave.protobuf import BYTES, VARINT, FieldValue, WireError, block, fields, number, packed
+from oddwave.protobuf import BYTES, MAX_NUMBERS, VARINT, FieldValue, WireError, block, fields, number, packed
+from oddwave.series import batch
 from oddwave.shapes import MAX_ELEMENTS, Attributes, Tensor, infer
 
 OPSET = 17
 IR_VERSION = 8
 MAX_NODES = 4096
+MAX_IN_CALL = 1 << 30  # elements of all tensors that the nodes of one call make
 _ELEMENT_BYTES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # float, int32, int64, bool, double
 _FLOAT = 1
 _INT64 = 7
@@ -115,25 +117,36 @@ def _inspect_graph(found: list[FieldValue], size: int, channels: int) -> None:
         values = [_read_value(field.bytes()) for field in found if field.number == slot]
         if values != [(name, _FLOAT, expected)]:
             raise WireError(f"expected one {name}: float32 {expected}, found {values}")
-    for batch in (1, 2):  # two sizes: what follows the batch is told from what is fixed
-        _inspect_shapes(nodes, dict(weights), (batch, size, channels))
+    names = [name for name, _ in weights]
+    if len(set(names)) != len(names) or {"", "window"} & set(names):
+        raise WireError("weights have no name, or one that is taken")
+    # two sizes, to tell what follows the batch from what is fixed; and as many windows as are run in a call
+    for count, most in ((1, MAX_ELEMENTS), (2, MAX_ELEMENTS), (batch(size), MAX_IN_CALL)):
+        _inspect_shapes(nodes, dict(weights), (count, size, channels), most)
 
 
-def _inspect_shapes(
-    nodes: list[tuple[str, list[str], str, Attributes]], tensors: dict[str, Tensor], window: tuple[int, int, int]
-) -> None:
+Node = tuple[str, list[str], str, Attributes]
+
+
+def _inspect_shapes(nodes: list[Node], tensors: dict[str, Tensor], window: tuple[int, int, int], most: int) -> None:
     """Work out the shape of each tensor, in the order in which the nodes run."""
     tensors["window"] = Tensor(window)
+    elements = 0
     for operator, inputs, output, attributes in nodes:
         unknown = [name for name in inputs if name not in tensors]
         if unknown or output in tensors:
             raise WireError(f"{operator} reads or writes {(unknown or [output])[0]!r} out of order")
-        tensors[output] = infer(operator, [tensors[name] for name in inputs], attributes)
+        if not output or "" in inputs:  # to the runtime a missing one, whatever else has that name
+            raise WireError(f"{operator} reads or writes a tensor without a name")
+        tensors[output] = infer(operator, [tensors[name] for name in inputs], attributes, most)
+        elements += math.prod(tensors[output].shape)
+        if elements > MAX_IN_CALL:
+            raise WireError(f"its tensors have over {MAX_IN_CALL} elements in a call")
     if tensors.get("error", Tensor(())).shape != window:
         raise WireError(f"the error isn't of the window's shape, {list(window)}")
 
 
-def _read_node(data: bytes) -> tuple[str, list[str], str, Attributes]:
+def _read_node(data: bytes) -> Node:
     """Check a node; return its operator, the names of its inputs and of its output, and its attributes."""
     operator = ""
     inputs: list[str] = []
@@ -167,6 +180,8 @@ def _read_attribute(data: bytes) -> tuple[str, tuple[int, ...]]:
             name = field.text()
         elif field.number in (3, 8):
             numbers += packed(field)
+        if len(numbers) > MAX_NUMBERS:
+            raise WireError(f"an attribute of over {MAX_NUMBERS} numbers")
     return name, tuple(numbers)
 
 
@@ -178,6 +193,8 @@ def _read_tensor(data: bytes) -> tuple[str, Tensor]:
     for field in _checked(data, _TENSOR, "a tensor"):
         if field.number == 1:
             dims += packed(field)
+            if len(dims) > MAX_NUMBERS:
+                raise WireError(f"a tensor of over {MAX_NUMBERS} dimensions")
         elif field.number == 2:
             kind = field.int()
         elif field.number == 8:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_FIELDS = 100_000  # of one message
+MAX_NUMBERS = 64  # of one list: dimensions, or an attribute's
 
 
 class WireError(ValueError):
@@ -74,8 +75,11 @@ def packed(field: FieldValue) -> list[int]:
     """Return the numbers of a repeated integer field, packed or not."""
     if field.wire == VARINT:
         return [field.int()]
-    data, at, numbers = field.bytes(), 0, []
+    data, at = field.bytes(), 0
+    numbers: list[int] = []
     while at < len(data):
+        if len(numbers) == MAX_NUMBERS:
+            raise WireError(f"a list of over {MAX_NUMBERS} numbers")
         value, at = _read_varint(data, at)
         numbers.append(value - (1 << 64) if value >> 63 else value)
     return numbers

@@ -11,8 +11,6 @@ from oddwave import device as devices
 from oddwave.errors import DetectorFileError, DeviceError
 from oddwave.series import Windows
 
-_BATCH = 32  # windows a call: as fast as 256 on a CPU, in less memory
-_BATCH_ROWS = 3072  # or more of short ones, so that a call has enough to do
 WORST = 1e25  # an error that isn't a number, or infinite, counts as this
 
 # device name -> (execution provider, package to install)
@@ -93,14 +91,3 @@ def _provider(device: str, available: list[str]) -> tuple[str, dict[str, Any]]:
             f"Install {package} in its place, or use --device cpu."
         )
     return provider, {} if kind == "cpu" else {"device_id": numbers[0]}
-
-
-def batch(size: int) -> int:
-    """Return how many windows of `size` rows to run in one call.
-
-    Examples
-    --------
-    >>> batch(96), batch(1)
-    (32, 3072)
-    """
-    return max(_BATCH, _BATCH_ROWS // size)

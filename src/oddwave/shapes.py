@@ -37,7 +37,7 @@ class Operator(NamedTuple):
     attributes: frozenset[str] = frozenset()
 
 
-def infer(name: str, inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def infer(name: str, inputs: Sequence[Tensor], attributes: Attributes, most: int = MAX_ELEMENTS) -> Tensor:
     """Return the output of a node.
 
     Raises
@@ -62,8 +62,8 @@ def infer(name: str, inputs: Sequence[Tensor], attributes: Attributes) -> Tensor
     except (ValueError, LookupError):
         shapes = ", ".join(str(list(item.shape)) for item in inputs)
         raise WireError(f"{name} doesn't fit inputs of shape {shapes or 'none'}") from None
-    if math.prod(shape) > MAX_ELEMENTS:
-        raise WireError(f"{name} makes a tensor of shape {list(shape)}, more than {MAX_ELEMENTS} elements")
+    if math.prod(shape) > most:
+        raise WireError(f"{name} makes a tensor of shape {list(shape)}, more than {most} elements")
     return Tensor(shape)
 
 

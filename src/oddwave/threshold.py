@@ -10,8 +10,9 @@ from oddwave.metadata import Alarm
 from oddwave.series import Floats
 
 SHARE = 0.1  # share of the normal rows that make the tail
-_LEAST_EXCESS = 1 / 3  # one of three terms growing alone, each with the tail exp(-score); `single` has an end
-# One of three terms as rare as a tenth of the normal rows, the others at rest.
+# A score is the mean of four terms, each with the tail exp(-term): where one grows alone a quarter of it shows, where
+# all do the whole; few held-out rows can show less of it than there is. A third lies between.
+_LEAST_EXCESS = 1 / 3
 _LEAST_THRESHOLD = math.log(1 / SHARE) / 3
 
 

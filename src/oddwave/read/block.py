@@ -202,7 +202,8 @@ class Builder:
         is_wrong = ~((values == 0) | (values == 1))
         if is_wrong.any() or odd.text_count:
             at = int(np.argmax(is_wrong))
-            given = f"{values[at]:g}" if isinstance(block.labels, np.ndarray) else (block.labels or [""])[at]
+            is_number = isinstance(block.labels, np.ndarray)
+            given = f"{float(values[at])}".removesuffix(".0") if is_number else (block.labels or [""])[at]
             column = self.roles.names[self.roles.label or 0]
             raise InputError(
                 f"{self.source}, {self.place} {block.lines[at]}, column {shown(column)}: "

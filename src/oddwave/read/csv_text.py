@@ -32,6 +32,7 @@ BLOCK = 4 << 20
 MAX_LINE = 64 << 20
 _LINE_END = re.compile(rb"\r\n?|\n")
 _SECOND = 1 << 16  # bytes of the line below the header that are looked at
+_MINUS_0 = re.compile(rb"-0[ \t]*(?:[,\n]|$)")
 _NO_MARKS = bytes(sorted(set(range(256)) - set(b',"\r\n')))  # all but what parts cells and rows
 _json_numbers = msgspec.json.Decoder(list[int | float]).decode
 
@@ -110,7 +111,7 @@ def _cells(text: bytes) -> _Cells | None:
         floats = struct.pack(f"{len(numbers)}d", *numbers)
     except (ValueError, OverflowError, struct.error):
         return None
-    has_minus_0 = b"-" in text and (b"-0," in text or text.endswith(b"-0"))  # a whole number has lost its sign
+    has_minus_0 = b"-0" in text and _MINUS_0.search(text)  # a whole number has lost its sign
     return None if has_minus_0 else _Cells(numbers, floats)
 
 

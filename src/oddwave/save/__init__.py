@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from oddwave.save.csv import CsvWriter, to_csv
 from oddwave.save.json import as_json, to_json
-from oddwave.save.paths import FileId, Names, file_ids, place, protect, stem, target
+from oddwave.save.paths import FileId, Names, file_ids, need, place, protect, stem, target
 
 __all__ = [
-    "CsvWriter", "FileId", "Names", "as_json", "file_ids", "place", "protect", "stem", "target", "to_csv", "to_json",
+    "CsvWriter", "FileId", "Names", "as_json", "file_ids", "need", "place", "protect", "stem", "target", "to_csv",
+    "to_json",
 ]  # fmt: skip

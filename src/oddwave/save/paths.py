@@ -5,22 +5,39 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from oddwave.atomic import cant_write
-from oddwave.errors import OutputError
+from oddwave.errors import MissingExtraError, OutputError
 from oddwave.result import Result
 
 COMPRESSED = {".gz"}
-OTHERS = {".csv", ".json", ".xlsx", ".xls", ".parquet", ".html", ".png", ".gz"}  # no format goes under another's name
+OTHERS = {".csv", ".json", ".xlsx", ".xls", ".parquet", ".html", ".png", ".gz"}
+OTHERS |= {".htm", ".pdf", ".svg", ".jpg", ".jpeg"}  # no format goes under another's name
 NAME_LENGTH = 80  # letters; file systems take 255 bytes
+PACKAGES = {".xlsx": ("xlsxwriter", "excel"), ".png": ("matplotlib", "plot")}  # by suffix: package, extra
 FileId: TypeAlias = tuple[int, int]  # device and number on it
+
+
+def need(suffix: str) -> None:
+    """Refuse a format whose package isn't installed.
+
+    Raises
+    ------
+    MissingExtraError
+        Naming the package and the extra.
+    """
+    package, extra = PACKAGES.get(suffix, ("", ""))
+    if package and find_spec(package) is None:
+        raise MissingExtraError(f"saving as {suffix}", package=package, extra=extra)
 
 
 def place(result: Result, save_path: str | PathLike[str], suffix: str) -> Path:
     """Return the file to write a result to; see `target` and `protect`."""
+    need(suffix)
     path = target(save_path, suffix, result.name or stem(result.input_path, result.group))
     protect(path, result.input_path, result.inputs)
     return path

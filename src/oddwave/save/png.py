@@ -11,7 +11,6 @@ import numpy as np
 
 from oddwave.atomic import Atomic
 from oddwave.chart import Line, chart, headline
-from oddwave.errors import MissingExtraError
 from oddwave.events import Event
 from oddwave.printed import number, span
 from oddwave.result import Result
@@ -41,11 +40,9 @@ DASHES: dict[str, Any] = {"color": RED, "linewidth": 1, "linestyle": (0, (5, 3))
 def to_png(result: Result, save_path: str | PathLike[str]) -> Path:
     """Draw the result as one picture."""
     path = paths.place(result, save_path, ".png")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from PIL import Image  # matplotlib brings it along
-    except ImportError:
-        raise MissingExtraError("saving a picture (.png)", package="matplotlib", extra="plot") from None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image  # matplotlib brings it along
+
     canvas = FigureCanvasAgg(Picture(result).figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

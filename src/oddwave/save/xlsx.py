@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from oddwave.atomic import Atomic
 from oddwave.chart import headline
-from oddwave.errors import MissingExtraError, OutputError
+from oddwave.errors import OutputError
 from oddwave.result import REASONS, Result, time_column, zone_of
 from oddwave.save.paths import place, utf8
 from oddwave.series import TICKS_PER_S, Series
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 1_048_575  # of a sheet, without its header
 BLOCK = 1 << 14  # rows made ready at once
 WIDEST = 60  # letters of a column
+LARGEST = 9.99e307  # numbers beyond are text: Excel has none
 EXACT = 10**15  # whole numbers from here on lose digits in a cell
 DAY = 86_400 * TICKS_PER_S
 DAYS_BEFORE_1970 = 25_569  # a date is the number of days since the end of 1899
@@ -54,11 +55,9 @@ def to_xlsx(result: Result, save_path: str | PathLike[str]) -> Path:
         raise OutputError(
             f"{path} can't hold {len(result.label):,} rows: a sheet ends at {MOST_ROWS + 1:,}. Save this result as CSV."
         )
-    try:
-        from xlsxwriter import Workbook
-        from xlsxwriter.exceptions import FileCreateError
-    except ImportError:
-        raise MissingExtraError("saving a workbook (.xlsx)", package="xlsxwriter", extra="excel") from None
+    from xlsxwriter import Workbook
+    from xlsxwriter.exceptions import FileCreateError
+
     with Atomic(path) as file, tempfile.TemporaryDirectory() as folder:
         book = Workbook(file, {"constant_memory": True, "tmpdir": folder})
         book.set_properties({"created": WRITTEN, "title": utf8(headline(result.summary()))})
@@ -191,7 +190,7 @@ def _write(sheet: Worksheet, row: int, column: int, cell: Any, how: Format) -> N
         sheet.write_string(row, column, utf8(cell), how)
     elif cell is None or math.isnan(cell):
         return
-    elif math.isinf(cell) or (isinstance(cell, int) and abs(cell) >= EXACT):
+    elif abs(cell) > LARGEST or (isinstance(cell, int) and abs(cell) >= EXACT):
         sheet.write_string(row, column, str(cell), how)
     else:
         sheet.write_number(row, column, cell, how)

@@ -18,15 +18,15 @@ import numpy as np
 from msgspec import Meta
 
 import oddwave
-from oddwave import calibrate, classical, clean, config, detector_file
+from oddwave import calibrate, classical, clean, config, detector_file, graph
 from oddwave.calibrate import FLOOR, rounded
 from oddwave.clean import Cleaner
 from oddwave.config import Section
 from oddwave.detector import FILE_NAME, Detector
-from oddwave.errors import ConfigError, InputError, MissingExtraError, TrainingError, nearest
+from oddwave.errors import ConfigError, DetectorFileError, InputError, MissingExtraError, TrainingError, nearest
 from oddwave.metadata import Alarm, Metadata, Time
-from oddwave.runtime import Runtime, batch
-from oddwave.series import TICKS_PER_S, Columns, Floats, Series
+from oddwave.runtime import Runtime
+from oddwave.series import TICKS_PER_S, Columns, Floats, Series, batch
 
 if TYPE_CHECKING:
     from oddwave.train.loop import Progress
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FIT, STOP, HOLD = 0.7, 0.1, 0.2
 _LEAST_DEVIATION = 1e-8
 _USUAL_WINDOWS = 8192
+_HIGHEST = 1e25  # what scoring reads at most
 
 
 class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,12 +121,12 @@ def train(
     stretches, step, notes = _stretches(series, training)
     fit, stop, hold = split(stretches, (FIT, STOP, HOLD))
     learned = [*fit, *stop]
-    center, scale = scaling(learned)
+    center, scale = _scaling(learned, series)
     fitter = _fit_neural if model in neural() else _fit_classical
     size, stride, build, facts = fitter(model, training, options, fit, stop, (center, scale), progress)
     channels = len(series.channels)
     usual = _usual_error(build(np.ones(channels)), hold, size)
-    graph = build(usual)
+    model_bytes = build(usual)
     blank = calibrate.blank(channels)
     metadata = Metadata(
         format=1, model=model, settings=facts.pop("settings"), channels=list(series.channels),
@@ -136,12 +137,12 @@ def train(
         training={"data": training.data_name, "rows": len(series), "fit": sum(map(len, fit)), **facts},
         licence=training.licence, versions=_versions(model), graph_sha256="",
     )  # fmt: skip
-    runtime = Runtime(graph, model)
+    runtime = Runtime(model_bytes, model)
     metadata = calibrate.calibrate(metadata, runtime.errors, learned, hold, training.rate, batch(size))
-    detector = Detector(detector_file.encode(graph, metadata), source=str(out or model))
+    detector = Detector(detector_file.encode(model_bytes, metadata), source=str(out or model))
     detector.notes = (*series.notes, *notes, *_few(metadata.full.alarm))
     if out is not None:
-        detector_file.save(Path(out) / FILE_NAME, graph, metadata)
+        detector_file.save(Path(out) / FILE_NAME, model_bytes, metadata)
     return detector
 
 
@@ -174,6 +175,18 @@ def scaling(stretches: Sequence[Floats]) -> tuple[Floats, Floats]:
     center, scale = rows.mean(axis=0), rows.std(axis=0)
     # the deviation of a large constant isn't 0 but a rounding error
     return center, np.where(scale <= _LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, scale)
+
+
+def _scaling(stretches: Sequence[Floats], series: Series) -> tuple[Floats, Floats]:
+    """Return the scaling, or name the channel whose values are too large to have one."""
+    highest = np.max([np.abs(stretch).max(axis=0) for stretch in stretches], axis=0)
+    if highest.max() > _HIGHEST:
+        channel = series.channels[int(np.argmax(highest))]
+        raise TrainingError(
+            f"{series.source}, channel {channel}: the value {highest.max():g} is too large to train with.\n"
+            f"Correct values beyond {_HIGHEST:g}, or leave the channel out with feature_cols."
+        )
+    return scaling(stretches)
 
 
 def _split_settings(settings: Mapping[str, Any], model: str) -> tuple[Training, dict[str, Any]]:
@@ -237,6 +250,7 @@ def _fit_neural(
     plan_options = {key: value for key, value in options.items() if key in Plan.__struct_fields__}
     own = {key: value for key, value in options.items() if key not in plan_options}
     settings, plan = models.settings(model, own), models.plan(model, plan_options)
+    _check_size(model, settings, size, len(center))
     z = [[((stretch - center) / scale).astype(np.float32) for stretch in block] for block in (fit, stop)]
     trained, history = loop.fit(
         model, settings, fit=z[0], stop=z[1], size=size, channels=len(center), plan=plan, progress=progress
@@ -252,6 +266,27 @@ def _fit_neural(
         "held_out_loss": min(history.held_out_losses, default=None),
     }
     return size, stride, build, facts
+
+
+def _check_size(model: str, settings: Section, size: int, channels: int) -> None:
+    """Refuse what would make a detector that is too large to be used, before it is trained."""
+    import torch
+
+    from oddwave.train import models
+    from oddwave.train.export import to_onnx
+    from oddwave.train.scored import Scored
+
+    ones = np.ones(channels)
+    with torch.random.fork_rng(devices=[]):
+        untrained = models.build(model, settings, size, channels)
+    try:
+        graph.inspect(to_onnx(Scored(untrained, ones, ones, ones), size, channels), model, size, channels)
+    except DetectorFileError as error:
+        reason = str(error).partition(": ")[2].partition(". Get a fresh")[0]
+        raise TrainingError(
+            f"{model} is too large with windows of {size} rows and {channels} channels: {reason}.\n"
+            "Give a smaller input_len, fewer channels, or smaller settings."
+        ) from None
 
 
 def _fit_classical(

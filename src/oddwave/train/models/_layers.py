@@ -13,11 +13,11 @@ class InstanceNorm(nn.Module):
     """Take each window's own mean and deviation off, and give them back.
 
     Source: Kim et al., "Reversible Instance Normalization for Accurate Time-Series Forecasting against Distribution
-    Shift", ICLR 2022, without its learned scale. Changed here: a deviation larger than that of any training window is
-    given back only up to that, so that a larger amplitude stays in the error, which the original hides. The mean is
-    given back whole: levels drift far in normal operation, by 60 deviations on some development series, and
-    an error for each such window cost up to .16 in VUS-PR. The score's terms of distance and spread show where a
-    level changes. Window by window; no number depends on the batch.
+    Shift", ICLR 2022, without its learned scale. Changed here: a deviation larger than that of the training windows
+    it observed is given back only up to that, so that a larger amplitude stays in the error, which the original
+    hides. The mean is given back whole: levels drift far in normal operation, by 60 deviations on some development
+    series, and an error for each such window cost up to .16 in VUS-PR. The score's terms of distance and spread
+    show where a level changes. Window by window; no number depends on the batch.
     """
 
     def __init__(self, size: int, channels: int) -> None:

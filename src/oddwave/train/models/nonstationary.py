@@ -38,11 +38,11 @@ _WIDEST = 10.0  # deviations that the projectors read
 class Settings(Section, frozen=True):
     """Options of the non-stationary transformer."""
 
-    layers: Annotated[int, Meta(ge=1, description="Layers of attention and feed-forward.")] = 2
-    heads: Annotated[int, Meta(ge=1, description="Heads of an attention.")] = 4
-    head_width: Annotated[int, Meta(ge=1, description="Numbers a head has for each row.")] = 16
-    hidden: Annotated[int, Meta(ge=1, description="Hidden units of a feed-forward network.")] = 64
-    projector: Annotated[int, Meta(ge=1, description="Units of both hidden layers of a projector.")] = 32
+    layers: Annotated[int, Meta(ge=1, le=16, description="Layers of attention and feed-forward.")] = 2
+    heads: Annotated[int, Meta(ge=1, le=64, description="Heads of an attention.")] = 4
+    head_width: Annotated[int, Meta(ge=1, le=4096, description="Numbers a head has for each row.")] = 16
+    hidden: Annotated[int, Meta(ge=1, le=4096, description="Hidden units of a feed-forward network.")] = 64
+    projector: Annotated[int, Meta(ge=1, le=4096, description="Units of both hidden layers of a projector.")] = 32
 
 
 class Model(nn.Module):

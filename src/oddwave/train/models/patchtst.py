@@ -39,10 +39,10 @@ class Settings(Section, frozen=True):
 
     patch_rows: Annotated[int, Meta(ge=1, description="Rows of a patch; at most half the window.")] = 16
     patch_step: Annotated[int, Meta(ge=1, description="Rows from one patch's start to the next.")] = 8
-    layers: Annotated[int, Meta(ge=1, description="Encoder layers.")] = 2
-    heads: Annotated[int, Meta(ge=1, description="Attention heads of a layer.")] = 4
-    head_width: Annotated[int, Meta(ge=1, description="Numbers a head compares; all heads' make a patch's.")] = 4
-    feed_forward: Annotated[int, Meta(ge=1, description="Hidden units of a layer's feed-forward part.")] = 128
+    layers: Annotated[int, Meta(ge=1, le=16, description="Encoder layers.")] = 2
+    heads: Annotated[int, Meta(ge=1, le=64, description="Attention heads of a layer.")] = 4
+    head_width: Annotated[int, Meta(ge=1, le=4096, description="Numbers a head compares, and gives.")] = 4
+    feed_forward: Annotated[int, Meta(ge=1, le=4096, description="Hidden units of a layer's feed-forward part.")] = 128
 
 
 class Model(nn.Module):

@@ -52,8 +52,8 @@ class Settings(Section, frozen=True):
         Meta(description="Rows after which the series may repeat; None: chosen from the training rows."),
     ] = None
     top: Annotated[int, Meta(ge=1, le=16, description="How many periods to choose.")] = 3
-    width: Annotated[int, Meta(ge=1, description="Features of a row.")] = 8
-    inner_width: Annotated[int, Meta(ge=1, description="Features between a block's two convolutions.")] = 16
+    width: Annotated[int, Meta(ge=1, le=4096, description="Features of a row.")] = 8
+    inner_width: Annotated[int, Meta(ge=1, le=4096, description="Features between a block's two convolutions.")] = 16
     kernels: Annotated[int, Meta(ge=1, le=16, description="Convolutions side by side: 1 x 1, 3 x 3, and so on.")] = 6
     layers: Annotated[int, Meta(ge=1, le=16, description="Blocks, one after the other.")] = 1
 
