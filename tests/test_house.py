@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -175,6 +176,15 @@ def test_detecting_in_a_small_csv_loads_neither_polars_nor_yaml_nor_a_progress_b
         "from oddwave.cli import run; run()"
     )
     assert modules_loaded_by(code, workplace) & (HEAVY | {"yaml", "tqdm"}) == set()
+
+
+def test_detecting_keeps_no_store_of_telemetry(workplace, tmp_path):
+    code = "import oddwave; oddwave.detect('examples/ts_ad.csv')"
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=workplace, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
 
 
 @every_source

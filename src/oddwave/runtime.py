@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Runtime:
     """
 
     def __init__(self, model: bytes, source: str, device: str = "cpu") -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or importing it opens a store of events to send
         import onnxruntime as ort
 
         self._source = source
