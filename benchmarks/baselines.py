@@ -10,6 +10,7 @@ from oddwave import score, threshold
 from oddwave.detector import Detector
 from oddwave.metadata import Metadata
 from oddwave.series import Floats
+from oddwave.stretch import curve
 
 Rows = Callable[[Floats], Floats]  # z of all channels (time, channel) -> errors of all channels, same shape
 
@@ -55,7 +56,7 @@ def raw_scores(
 
 
 def terms(detector: Detector, stretches: Sequence[Floats], scoring: str = "full") -> Floats:
-    """Return the detector's smoothed terms of gap-free stretches, end to end: (time, 3), NaN where there are none."""
+    """Return the detector's smoothed terms of gap-free stretches, end to end: (time, 4), NaN where there are none."""
     pieces = []
     for stretch in stretches:
         scorer = detector.stretch_scorer(scoring, np.inf)
@@ -66,10 +67,7 @@ def terms(detector: Detector, stretches: Sequence[Floats], scoring: str = "full"
 def without_model(detector: Detector, term_rows: Floats, scoring: str = "full") -> Floats:
     """Return the score of spread and distance alone (U + Wm), calibrated as the detector calibrates them."""
     way = getattr(detector.metadata, scoring)
-    rare = [
-        score.surprise(term_rows[:, column], np.array(tail.knots), np.array(tail.surprise), tail.slope)
-        for column, tail in ((1, way.spread), (2, way.distance))
-    ]
+    rare = [score.surprise(term_rows[:, column], *curve(tail)) for column, tail in ((1, way.spread), (2, way.distance))]
     return score.fuse(np.stack(rare, axis=1))
 
 

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import small
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 from matplotlib.text import Text
 from PIL import Image
 
@@ -243,6 +243,7 @@ def test_dates_are_marked_in_order_within_the_axis_with_texts_that_differ(count,
 
 
 @given(st.floats(-1e12, 1e12), st.floats(1e-6, 1e12), st.integers(2, 8))
+@example(781250000000.0, 0.0078125, 2)
 def test_numbers_are_marked_with_texts_that_tell_them_apart(low, size, count):
     places = marks.spaced(low, low + size, count)
     texts = marks.numbers(places)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,12 @@ def headline(summary: Summary) -> str:
     if not summary.events:
         return f"No event, but {found}"
     return f"{len(summary.events):,} event{'s' if len(summary.events) > 1 else ''}, {found}"
+
+
+def title(summary: Summary) -> str:
+    """Return what a picture is called: the input's own name, and its group if it has one."""
+    name = Path(summary.input_path).name or summary.input_path
+    return name if summary.group is None else f"{name}, {summary.group}"
 
 
 def extremes(values: Floats, edges: Rows) -> tuple[Floats, Floats]:

@@ -183,17 +183,14 @@ def _models(flags: Namespace) -> int:  # noqa: ARG001 (takes no flags but --help
 
     scores = shipped_scores()
     rows: list[tuple[str, ...]] = [("name", "size", "channels", "window", "VUS-PR", "F1")]
-    for name in (*shipped(), *(name for name in scores if name not in shipped())):
-        about = detector_file.decode(detector_file.read(find(name)), name) if name in shipped() else None
-        rows.append(
-            (
-                name,
-                f"{find(name).stat().st_size / 1024:.0f} KB" if about else "",
-                f"{len(about.channels)}" if about else "",
-                f"{about.size} row{'' if about.size == 1 else 's'}" if about else "",
-                *(f"{scores[name][key]:.3f}" for key in ("vus_pr", "f1")),
-            )
-        )
+    for name, found in scores.items():
+        about = ["", "", ""]  # of a score that needs no training
+        if name in shipped():
+            data = detector_file.read(find(name))
+            metadata = detector_file.decode(data, name)
+            rows_a_window = f"{metadata.size} row{'' if metadata.size == 1 else 's'}"
+            about = [f"{len(data) / 1024:.0f} KB", f"{len(metadata.channels)}", rows_a_window]
+        rows.append((name, *about, *(f"{found[key]:.3f}" for key in ("vus_pr", "f1"))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         print(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddwave.errors import DetectorFileError
-from oddwave.protobuf import BYTES, MAX_NUMBERS, VARINT, FieldValue, WireError, block, fields, number, packed
+from oddwave.protobuf import BYTES, VARINT, FieldValue, WireError, block, extend, fields, number
 from oddwave.series import batch
 from oddwave.shapes import MAX_ELEMENTS, Attributes, Tensor, infer
 
@@ -179,9 +179,7 @@ def _read_attribute(data: bytes) -> tuple[str, tuple[int, ...]]:
         if field.number == 1:
             name = field.text()
         elif field.number in (3, 8):
-            numbers += packed(field)
-        if len(numbers) > MAX_NUMBERS:
-            raise WireError(f"an attribute of over {MAX_NUMBERS} numbers")
+            extend(numbers, field)
     return name, tuple(numbers)
 
 
@@ -192,9 +190,7 @@ def _read_tensor(data: bytes) -> tuple[str, Tensor]:
     kind = 0
     for field in _checked(data, _TENSOR, "a tensor"):
         if field.number == 1:
-            dims += packed(field)
-            if len(dims) > MAX_NUMBERS:
-                raise WireError(f"a tensor of over {MAX_NUMBERS} dimensions")
+            extend(dims, field)
         elif field.number == 2:
             kind = field.int()
         elif field.number == 8:

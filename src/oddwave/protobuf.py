@@ -71,18 +71,19 @@ def fields(data: bytes) -> Iterator[FieldValue]:
         at += length
 
 
-def packed(field: FieldValue) -> list[int]:
-    """Return the numbers of a repeated integer field, packed or not."""
-    if field.wire == VARINT:
-        return [field.int()]
-    data, at = field.bytes(), 0
-    numbers: list[int] = []
-    while at < len(data):
+def extend(numbers: list[int], field: FieldValue) -> None:
+    """Append the numbers of a repeated integer field, packed or not, to those before."""
+    for value in (field.int(),) if field.wire == VARINT else _packed(field.bytes()):
         if len(numbers) == MAX_NUMBERS:
             raise WireError(f"a list of over {MAX_NUMBERS} numbers")
+        numbers.append(value)
+
+
+def _packed(data: bytes) -> Iterator[int]:
+    at = 0
+    while at < len(data):
         value, at = _read_varint(data, at)
-        numbers.append(value - (1 << 64) if value >> 63 else value)
-    return numbers
+        yield value - (1 << 64) if value >> 63 else value
 
 
 def number(field: int, value: int) -> bytes:

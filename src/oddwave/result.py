@@ -278,8 +278,8 @@ class Result(Mapping[str, Any]):
         """Return the index of frames: numbers as they are, dates as pandas' own type, so that frames can be joined."""
         series = self.series
         if series.kind == "datetime":
-            is_zoned = len(series) > 0 and _ZONE.search(str(series.index[0])) is not None
-            return pandas.to_datetime(series.ticks, unit="us", utc=is_zoned)
+            _, zone = zone_of(series.index[:1], series.kind)
+            return pandas.to_datetime(series.ticks, unit="us", utc=zone != "")
         return series.index if series.index.dtype.kind in "iuf" else series.index.tolist()
 
 

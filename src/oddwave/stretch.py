@@ -41,8 +41,6 @@ class Scores(NamedTuple):
 
 
 _NOTHING = Scores(np.zeros(0), np.zeros((0, len(TERMS))))
-
-
 Curve = tuple[Floats, Floats, float]
 
 
@@ -107,9 +105,8 @@ class Constants:
         self.spread_scale = np.array(metadata.spread_scale)[self.pick]
         self.distance_scale = np.array(calibration.distance_scale)[self.pick]
         self.tails = [curve(getattr(calibration, term)) for term in TERMS]
-        # the first row with each term: the causal error needs a whole window
-        self.begin = 0 if self.is_full else (metadata.size - 1, 0, 0, metadata.size - 1)
-        self.warm_up = 0 if self.is_full else metadata.size - 1
+        self.warm_up = 0 if self.is_full else metadata.size - 1  # rows without the causal error: it needs a window
+        self.begin = (self.warm_up, 0, 0, self.warm_up)  # the first row with each term
 
 
 class StretchScorer:
@@ -196,7 +193,7 @@ class StretchScorer:
         return errors
 
     def _add_terms(self, rows: range, is_last: bool) -> None:
-        """Append the terms of rows and the energy of their channels."""
+        """Append the terms of rows, and energy and spread of their channels."""
         known = self.values.stop
         constants = self.constants
         errors = self._row_errors(rows)
@@ -244,7 +241,7 @@ class StretchScorer:
         contribution = self._contribution(rare[first:stop], range(begin + first, begin + stop), is_last)
         return Scores(result, terms, contribution, first)
 
-    def _smooth(self, rows: Rows, begin: int | tuple[int, ...], wanted: range, is_last: bool) -> Floats:
+    def _smooth(self, rows: Rows, begin: tuple[int, ...], wanted: range, is_last: bool) -> Floats:
         end = self.values.stop if is_last else _UNKNOWN
         return score.rolling_mean(rows.data, rows.first, begin, end, wanted, self.constants.smoothing)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from oddwave import __version__
 from oddwave.atomic import Atomic
-from oddwave.chart import Chart, Line, chart, headline
+from oddwave.chart import Chart, Line, chart, headline, title
 from oddwave.errors import visible
 from oddwave.events import Event
 from oddwave.printed import number, span
@@ -28,9 +28,7 @@ from oddwave.save.paths import place
 from oddwave.series import Floats
 
 CHANNELS = 16
-VALUES = (
-    136_000  # of all lines together: 4,000 buckets of 16 channels and the score, some three a pixel of a wide screen
-)
+VALUES = 136_000  # of all lines together: 4,000 buckets of 16 channels and the score, some three a wide screen's pixel
 BUCKETS = 16_000  # of few lines
 EVENTS = 1000  # of more, those with the highest peaks are listed
 EXACT = 1000  # so many values keep all their digits; more of them keep seven
@@ -57,7 +55,7 @@ def _page(result: Result) -> bytes:
     style = "\n".join(map(_part, STYLES))
     script = f"/*\n{_part('uplot-license.txt').strip()}\n*/\n" + "\n".join(map(_part, SCRIPTS))
     slots = {
-        "title": escape(_title(summary)),
+        "title": escape(_text(title(summary))),
         "verdict": escape(_verdict(summary)),
         "version": f"Made by Oddwave {__version__}",
         "style": style,
@@ -89,11 +87,6 @@ def _hash(text: str) -> str:
 def _embedded(data: dict[str, Any]) -> str:
     """Return JSON in which nothing can end the element that it stands in."""
     return msgspec.json.encode(data).decode().replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _title(summary: Summary) -> str:
-    name = summary.input_path.rstrip("/").rpartition("/")[2] or summary.input_path
-    return _text(name if summary.group is None else f"{name}, {summary.group}")
 
 
 def _verdict(summary: Summary) -> str:

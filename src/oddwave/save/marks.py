@@ -44,7 +44,7 @@ def numbers(marks: Sequence[float]) -> list[str]:
     (['0.00', '0.25', '0.50'], ['0', '2,000,000'], ['0', '1.5e+12'], ['−1', '0'])
     """
     largest = max(map(abs, marks), default=0.0)
-    near = (marks[1] - marks[0]) / 100 if len(marks) > 1 else largest / 100
+    near = (marks[1] - marks[0]) / 100 if len(marks) > 1 else 0.0  # a lone one says where the axis is: exactly
     forms = [f",.{digits}f" for digits in range(8)] if largest < 1e8 else []
     forms += [f".{digits}g" for digits in range(2, 18)]
     written = ([f"{mark:{form}}" for mark in marks] for form in forms)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oddwave.atomic import Atomic
-from oddwave.chart import Line, chart, headline
+from oddwave.chart import Line, chart, headline, title
 from oddwave.events import Event
 from oddwave.printed import number, span
 from oddwave.result import Result
@@ -79,9 +79,8 @@ class Picture:
 
     def _head(self) -> None:
         """Say what this is, what was found, and what the colours mean."""
-        series, summary, times = self.result.series, self.summary, self.chart.times
-        source = Path(series.source).name or series.source
-        self._write(0.3, 0.42, source if series.group is None else f"{source}, {series.group}", 15, fontweight="bold")
+        summary, times = self.summary, self.chart.times
+        self._write(0.3, 0.42, title(summary), 15, fontweight="bold")
         self._write(0.3, 0.7, headline(summary), 11.5, RED if summary.events else INK)
         when = f", {plainest(times[0])} to {plainest(times[-1])}" if len(times) else ""
         self._write(0.3, 0.93, f"{summary.model}, {summary.scoring} scoring{when}", 8.5, GREY)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from oddwave.config import Section
 from oddwave.train import plan
+from oddwave.train.models._layers import ScaledError
 
 NAME = "AutoEncoder_ad"
 Plan = plan.Plan
@@ -58,7 +59,7 @@ class Model(nn.Module):
         return FoldedError(self, center, scale, usual_error)
 
 
-class FoldedError(nn.Module):
+class FoldedError(ScaledError):
     """What `Scored` computes, for the autoencoder, as matrix products from the left.
 
     Nothing is transposed and each window is a product of its own: its errors are the same to the bit in a
@@ -67,30 +68,25 @@ class FoldedError(nn.Module):
     """
 
     def __init__(self, model: Model, center: Tensor, scale: Tensor, usual_error: Tensor) -> None:
-        super().__init__()
-        self.clip = model.clip
         layers = _with_mean([_weights(layer) for layer in model.layers if isinstance(layer, nn.Linear)])
+        super().__init__(len(layers[-1][0]), center, scale, usual_error)
+        self.clip = model.clip
         self.depth = len(layers)
         for i, (weight, bias) in enumerate(layers):
             self.register_buffer(f"weight{i}", weight.float())
             self.register_buffer(f"bias{i}", bias.float()[:, None])
-        size = len(layers[-1][0])
-        self.register_buffer("column", torch.ones(size, 1))  # rows become windows once, when a file is loaded
         self.register_buffer("row", torch.ones(1, len(center)))
-        self.register_buffer("center", center)
-        self.register_buffer("per_scale", 1 / scale)
-        self.register_buffer("per_error", 1 / usual_error)
 
     def forward(self, window: Tensor) -> Tensor:
         """Map raw windows (batch, size, channel) to errors of the same shape."""
-        column, row = self.get_buffer("column"), self.get_buffer("row")
-        z = (window - column * self.get_buffer("center")) * (column * self.get_buffer("per_scale"))
+        row = self.get_buffer("row")
+        z = self.scaled(window)
         y = z.clamp(-self.clip, self.clip)
         for i in range(self.depth - 1):
             y = torch.matmul(self.get_buffer(f"weight{i}"), y) + self.get_buffer(f"bias{i}") * row
             y = torch.relu(y)
         y = torch.matmul(self.get_buffer(f"weight{self.depth - 1}"), y)
-        return ((z - y) * (column * self.get_buffer("per_error"))).abs()
+        return self.error(z, y)
 
 
 def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor]:

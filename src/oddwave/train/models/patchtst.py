@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from oddwave.config import Section
 from oddwave.train import plan
-from oddwave.train.models._layers import InstanceNorm
+from oddwave.train.models._layers import InstanceNorm, ScaledError
 
 NAME = "PatchTST_ad"
 
@@ -131,7 +131,7 @@ def patches(size: int, rows: int, step: int) -> Tensor:
     return torch.tensor(starts)[:, None] + torch.arange(rows)
 
 
-class FoldedError(nn.Module):
+class FoldedError(ScaledError):
     """What `Scored` computes, for PatchTST, with a patch's numbers x kept as u, where x = spread * u + shift.
 
     Batch normalisation only changes spread and shift, which go into the next product, as does all else that is linear:
@@ -141,14 +141,10 @@ class FoldedError(nn.Module):
     """
 
     def __init__(self, model: Model, center: Tensor, scale: Tensor, usual_error: Tensor) -> None:
-        super().__init__()
+        super().__init__(model.head.out_features, center, scale, usual_error)
         self.norm = model.norm
         self.depth = len(model.layers)
         self.n_patches, self.width = model.position.shape
-        self.register_buffer("column", torch.ones(model.head.out_features, 1))  # rows become windows once, at loading
-        self.register_buffer("center", center)
-        self.register_buffer("per_scale", 1 / scale)
-        self.register_buffer("per_error", 1 / usual_error)
         with torch.no_grad():
             self._fold(model)
 
@@ -196,8 +192,7 @@ class FoldedError(nn.Module):
     def forward(self, window: Tensor) -> Tensor:
         """Map raw windows (batch, size, channel) to errors of the same shape."""
         size, channels = window.shape[1:]
-        column = self.get_buffer("column")
-        z = (window - column * self.get_buffer("center")) * (column * self.get_buffer("per_scale"))
+        z = self.scaled(window)
         x, mean, deviation = self.norm(z)
         u = self._affine("embed", x.transpose(1, 2).reshape(-1, size)).reshape(-1, self.width)
         for i in range(self.depth):
@@ -205,8 +200,7 @@ class FoldedError(nn.Module):
             hidden = self._affine(f"hidden{i}", u)
             u = u + self._linear(f"shown{i}", hidden * (1 + torch.erf(hidden)))
         y = self._affine("head", u.reshape(-1, self.n_patches * self.width)).reshape(-1, channels, size)
-        y = self.norm.back(y.transpose(1, 2), mean, deviation)
-        return ((z - y) * (column * self.get_buffer("per_error"))).abs()
+        return self.error(z, self.norm.back(y.transpose(1, 2), mean, deviation))
 
     def _mixed(self, query: Tensor, u: Tensor) -> Tensor:
         """Return each patch's mixtures of its series' patches, one a head: (series * patch, head * width)."""

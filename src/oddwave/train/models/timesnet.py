@@ -29,7 +29,7 @@ from torch.nn import functional
 from oddwave.config import Section
 from oddwave.errors import ConfigError
 from oddwave.train import plan
-from oddwave.train.models._layers import InstanceNorm
+from oddwave.train.models._layers import InstanceNorm, ScaledError
 
 NAME = "TimesNet_ad"
 _EPSILON = 1e-6  # the slope of a square root is infinite at 0
@@ -194,24 +194,18 @@ class Convolution(nn.Module):
         return _convolve(grid, self.get_buffer("kernel"), self.get_buffer("bias"))
 
 
-class FoldedError(nn.Module):
+class FoldedError(ScaledError):
     """What `Scored` computes, for TimesNet, with one convolution in place of several."""
 
     def __init__(self, model: Model, center: Tensor, scale: Tensor, usual_error: Tensor) -> None:
-        super().__init__()
+        super().__init__(model.size, center, scale, usual_error)
         self.model = copy.deepcopy(model)
         self.model.blocks = nn.Sequential(*(block.merged() for block in model.blocks if isinstance(block, Block)))
-        self.register_buffer("column", torch.ones(model.size, 1))  # rows become windows once, when a file is loaded
-        self.register_buffer("center", center)
-        self.register_buffer("per_scale", 1 / scale)
-        self.register_buffer("per_error", 1 / usual_error)
 
     def forward(self, window: Tensor) -> Tensor:
         """Map raw windows (batch, size, channel) to errors of the same shape."""
-        column = self.get_buffer("column")
-        z = (window - column * self.get_buffer("center")) * (column * self.get_buffer("per_scale"))
-        error: Tensor = (z - self.model(z)) * (column * self.get_buffer("per_error"))
-        return error.abs()
+        z = self.scaled(window)
+        return self.error(z, self.model(z))
 
 
 def _convolve(grid: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
