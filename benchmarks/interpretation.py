@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from oddwave.series import Floats
-from oddwave.train import names, scaling, train
+from oddwave.train import names, train
 
 Segment = tuple[int, int, set[int]]
 
@@ -56,8 +56,9 @@ def main() -> None:
         labelled = segments(labels / f"{folder.name}.txt")
         tables = [pl.read_parquet(folder / f"{part}.parquet").drop("timestamp", "label") for part in ("train", "val")]
         before, after = (table.to_numpy().astype(float) for table in tables)
-        center, scale = scaling([before])
-        evidence = {"mean absolute z-score": np.abs((after - center) / scale)}
+        scale = before.std(axis=0)
+        z = (after - before.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+        evidence = {"mean absolute z-score": np.abs(z)}
         for model in sys.argv[3:] or names():
             evidence[model] = train(before, model=model).detect(after, contributions=True).contribution
             print(f"{folder.name} {model}", file=sys.stderr, flush=True)

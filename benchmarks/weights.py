@@ -17,12 +17,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
-from baselines import limit, raw_scores, terms, without_model
 
-from oddwave import metrics
+from oddwave import baselines, metrics
 from oddwave.detector import Detector
 from oddwave.series import Floats
-from oddwave.train import FIT, HOLD, STOP, names, split, train
+from oddwave.train import FIT, HOLD, STOP, VERIFY, names, split, train
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "src" / "oddwave" / "weights"
@@ -36,7 +35,14 @@ DATA_NAME = (
 LICENCE = "CC-BY-4.0"
 WINDOW = 100  # of VUS
 WITHOUT = "no model: spread + distance"
-LISTED = (WITHOUT, "PCA of single rows", "random")  # baselines beside the detectors in scores.json
+BESIDE = {  # baselines by the names that the cards and scores.json give them
+    WITHOUT: baselines.TWO_TERMS,
+    "random": baselines.RANDOM,
+    "largest z-score of a channel": baselines.Z_MAX,
+    "mean z-score": baselines.Z_MEAN,
+    "PCA of single rows": baselines.PCA,
+}
+LISTED = (WITHOUT, "PCA of single rows", "random")  # those in scores.json
 
 
 def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -87,20 +93,17 @@ def measure(detector: Detector, normal: Floats, unseen: Floats, labels: np.ndarr
     """Measure a detector and the baselines on the unseen rows, each with its own threshold from the held-out rows."""
     metadata = detector.metadata
     # the two parts of the training rows are months apart: two stretches
-    fit, stop, hold = split([normal[:-TRAINED_ROWS], normal[-TRAINED_ROWS:]], (FIT, STOP, HOLD))
-    rate = metadata.full.alarm.rate
+    fit, stop, hold = split([normal[:-TRAINED_ROWS], normal[-TRAINED_ROWS:]], (FIT, STOP, HOLD + VERIFY))
     scores: dict[str, tuple[Floats, float]] = {}
     for scoring in ("full", "causal"):
         result = detector.detect(unseen, scoring=scoring)
         scores[f"**{metadata.model}**, `{scoring}`"] = (np.nan_to_num(result.score), result.threshold)
     found, threshold = scores[f"**{metadata.model}**, `full`"]
-    held, without = (without_model(detector, terms(detector, stretches)) for stretches in (hold, [unseen]))
-    scores[WITHOUT] = (without, limit(held, rate))
+    beside = baselines.fit(detector, [*fit, *stop], hold).scores(detector, [unseen], "full")
+    scores |= {title: beside[name] for title, name in BESIDE.items()}
     chance = np.random.default_rng(1).random(len(labels))
     flagged = float((found > threshold).mean())
     scores["random, unsmoothed, as many rows flagged"] = (chance, float(np.quantile(chance, 1 - flagged)))
-    for name, (held, found) in raw_scores(metadata, [*fit, *stop], hold, unseen).items():
-        scores[name] = (found, limit(held, rate))
     return {name: _measure(*pair, labels) for name, pair in scores.items()}
 
 
@@ -159,7 +162,7 @@ def remake(model: str, normal: pl.DataFrame) -> tuple[Detector, str]:
     file, card_file = WEIGHTS / f"{model}.onnx", WEIGHTS / f"{model}.md"
     before = file.read_bytes() if file.exists() and card_file.exists() else b""
     began = time.process_time()
-    detector = train(normal.drop("label"), model=model, rate=0.001, data_name=DATA_NAME, licence=LICENCE)
+    detector = train(normal.drop("label"), model=model, false_alarms=0.001, data_name=DATA_NAME, licence=LICENCE)
     took = f"{max(1, round(time.process_time() - began))} s of one CPU core (AMD EPYC)"
     if detector.data == before and (
         said := re.search(r"^\| training time \| (.*) \|$", card_file.read_text(), re.MULTILINE)

@@ -101,7 +101,7 @@ def text_of(content: dict) -> str:
 
 
 if __name__ == "__main__":
-    detector = made.trained("PCA_ad", 3, input_len=SIZE, stride=3, rate=0.01)
+    detector = made.trained("PCA_ad", 3, input_len=SIZE, stride=3, false_alarms=0.01)
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "detector.onnx").write_bytes(detector.data)
     (FOLDER / "vectors.json").write_text(text_of(vectors(detector.data)), encoding="utf-8")

@@ -11,13 +11,14 @@ import pytest
 import twin
 from hypothesis import given, settings, strategies as st
 
-from oddwave import calibrate, detector_file, graph, metadata as metadata_module
+from oddwave import calibrate, detector_file, graph, metadata as metadata_module, threshold
 from oddwave.config import Detection
 from oddwave.detector import Detector
 from oddwave.errors import TrainingError
 from oddwave.metadata import Metadata, Tail, Time
 from oddwave.runtime import Runtime
 from oddwave.series import batch
+from oddwave.threshold import Budget
 from oddwave.train import train
 
 ways = pytest.mark.parametrize("scoring", ["full", "causal"])
@@ -27,21 +28,20 @@ FIT, HOLD = (
 )
 
 
-def blank(channels=2, size=8, stride=3, smoothing=4, rolling=7):
-    nothing = calibrate.blank(channels)
+def blank(channels=2, size=8, stride=3):
     normal = made.rows(150, channels, seed=1)
     return Metadata(
         format=1, model="Handmade_ad", settings={}, channels=list(made.names(channels)), scored=[True] * channels,
-        size=size, stride=stride, combine="mean", smoothing=smoothing, rolling=rolling, max_gap=2,
-        center=calibrate.rounded(normal.mean(axis=0)), scale=calibrate.rounded(normal.std(axis=0)),
-        spread_center=[0.0] * channels, spread_scale=[1.0] * channels, full=nothing, causal=nothing,
-        time=Time(name="row", kind="row", step=None), training={}, licence="", versions={}, graph_sha256="",
+        size=size, stride=stride, combine="mean", max_gap=2, center=calibrate.rounded(normal.mean(axis=0)),
+        scale=calibrate.rounded(normal.std(axis=0)), full=calibrate.blank(channels, 1, 4, 7, 17),
+        causal=calibrate.blank(channels, 3, 2, 4, 17), time=Time(name="row", kind="row", step=None), training={},
+        licence="", versions={}, graph_sha256="",
     )  # fmt: skip
 
 
-def calibrated(hold=HOLD, rate=0.01, piece=32):
+def calibrated(blocks=None, verify=(), rate=0.01, piece=32):
     run = Runtime(made.bare_graph(8, 2), "the test").errors
-    return calibrate.calibrate(blank(), run, [FIT], hold, rate, piece)
+    return calibrate.calibrate(blank(), run, lambda _: run, blocks or [HOLD], 0, verify, Budget(rate), piece)
 
 
 def locals_of(data, stretches, scoring):
@@ -54,30 +54,30 @@ def locals_of(data, stretches, scoring):
 # Definitions
 
 
-def test_the_usual_spread_is_the_mean_and_deviation_of_the_log_spread_on_fitted_rows():
-    result = calibrated()
-    rows = list(locals_of(msgspec.to_builtins(blank()), [FIT], "full"))
+@ways
+def test_what_is_usual_is_measured_on_all_rows(scoring):
+    way = getattr(calibrated()[0], scoring)
+    rows = list(locals_of(msgspec.to_builtins(blank()), HOLD, scoring))
     for c in range(2):
         logs = [math.log(row[c][2] + 0.05) for row in rows]
         mean = math.fsum(logs) / len(logs)
-        assert result.spread_center[c] == pytest.approx(mean, rel=1e-8)
+        assert way.spread_center[c] == pytest.approx(mean, rel=1e-8)
         deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in logs) / len(logs))
-        assert result.spread_scale[c] == pytest.approx(max(deviation, 0.1), rel=1e-8)
+        assert way.spread_scale[c] == pytest.approx(max(deviation, 0.1), rel=1e-8)
+        distances = [z - mean for z, mean, _, _ in (row[c] for row in rows)]
+        assert way.distance_scale[c] == pytest.approx(max(root_mean_square(distances), 0.1), rel=1e-8)
+        shifts = [mean - long_mean for _, mean, _, long_mean in (row[c] for row in rows)]
+        assert way.shift_scale[c] == pytest.approx(max(root_mean_square(shifts), 0.1), rel=1e-8)
 
 
-@ways
-def test_the_usual_distance_is_its_root_mean_square_on_held_out_rows(scoring):
-    way = getattr(calibrated(), scoring)
-    rows = list(locals_of(msgspec.to_builtins(blank()), HOLD, scoring))
-    for c in range(2):
-        squares = [(z - mean) ** 2 for z, mean, _ in (row[c] for row in rows)]
-        assert way.distance_scale[c] == pytest.approx(math.sqrt(math.fsum(squares) / len(squares)), rel=1e-8)
+def root_mean_square(values):
+    return math.sqrt(math.fsum(value * value for value in values) / len(values))
 
 
 @ways
 def test_a_surprise_is_how_rare_a_value_is_among_the_held_out_rows(scoring, monkeypatch):
-    monkeypatch.setattr(twin, "SINGLE_MOST", math.inf)
-    result = calibrated()
+    monkeypatch.setattr(twin, "MOST", {})
+    result, _ = calibrated()
     data = msgspec.to_builtins(result)
     # surprises that are the term itself: one knot at 1e-300 and a slope so that ln(x) comes back out
     probe = {"knots": [1e-300], "surprise": [0.0], "slope": 1.0}
@@ -99,32 +99,50 @@ def test_a_surprise_is_how_rare_a_value_is_among_the_held_out_rows(scoring, monk
 
 
 @ways
-def test_the_alarm_is_fitted_to_the_scores_of_the_held_out_rows(scoring):
-    result = calibrated()
+def test_the_alarm_is_fitted_to_the_scores_of_the_rows(scoring):
+    result, _ = calibrated()
     model = detector_file.encode(made.bare_graph(8, 2), result)
     data = twin.metadata_of(model)
     pairs = [pair for stretch in HOLD for pair in twin.score_stretch(model, data, stretch.tolist(), scoring)]
     scores = np.array([score for score, _ in pairs if score is not None])
     alarm = getattr(result, scoring).alarm
     assert alarm.rows == len(scores)
-    assert alarm.start == pytest.approx(np.quantile(scores, 0.9), rel=1e-7)
-    excess = scores[scores >= alarm.start * (1 - 1e-9)] - alarm.start
-    assert alarm.mean_excess == pytest.approx(max(excess.mean(), 1 / 3), rel=1e-6)
+    expected = threshold.fit([scores], 0.01)
+    assert alarm.thresholds == pytest.approx(expected.thresholds, rel=1e-6)
     assert alarm.threshold == pytest.approx(twin.threshold_at(data[scoring]["alarm"], 0.01), rel=1e-12)
 
 
+@ways
+def test_each_block_is_scored_with_what_the_others_say_is_usual(scoring):
+    blocks = [[made.rows(90, 2, seed=seed) * (1 + seed)] for seed in range(3)]
+    result, seen = calibrated(blocks, verify=[made.rows(40, 2, seed=9)])
+    tails = {name: msgspec.to_builtins(getattr(getattr(result, scoring), name)) for name in twin.TERMS}
+    scores = []
+    for i, block in enumerate(blocks):
+        others = [rows for j, (rows,) in enumerate(blocks) if j != i]
+        own = calibrate.usual(blank(), others, is_scaled=False)
+        assert own.center == pytest.approx(np.concatenate(others).mean(axis=0), rel=1e-8)
+        assert own.scale == pytest.approx(np.concatenate(others).std(axis=0), rel=1e-8)
+        data = msgspec.to_builtins(own)
+        data[scoring] |= tails
+        model = detector_file.encode(made.bare_graph(8, 2), own)
+        scores += [score for score, _ in twin.score_stretch(model, data, block[0].tolist(), scoring)]
+    scores = [math.nan if score is None else score for score in scores]
+    assert seen[scoring].held == pytest.approx(scores, rel=1e-6, nan_ok=True)
+
+
 def test_batches_change_no_bit_of_it():
-    assert calibrated(piece=32) == calibrated(piece=1) == calibrated(piece=7)
+    assert calibrated(piece=32)[0] == calibrated(piece=1)[0] == calibrated(piece=7)[0]
 
 
 def test_the_order_of_held_out_stretches_changes_nothing_that_matters():
-    one, other = calibrated(), calibrated(HOLD[::-1])
+    one, other = calibrated()[0], calibrated([HOLD[::-1]])[0]
     assert one.full.alarm.threshold == pytest.approx(other.full.alarm.threshold, rel=1e-7)
 
 
 def test_held_out_stretches_shorter_than_a_window_are_refused():
     with pytest.raises(TrainingError, match="as long as a window of 8"):
-        calibrated(hold=[made.rows(7, 2), made.rows(5, 2)])
+        calibrated([[made.rows(7, 2), made.rows(5, 2)]])
 
 
 # Tails
@@ -160,7 +178,7 @@ def test_fresh_rows_of_the_same_kind_are_flagged_about_as_often_as_asked(model, 
     def noise(count, seed):
         return np.random.default_rng(seed).normal(size=(count, 4)) * [1, 5, 0.1, 100] + [0, 50, 3, -1000]
 
-    detector = train(noise(12_000, 1), model=model, rate=0.01, smoothing=5, rolling=25)
+    detector = train(noise(12_000, 1), model=model, false_alarms=0.01, smoothing=5, rolling=25)
     label = detector.detect_series(
         made.series_of(noise(30_000, 2), channels=detector.metadata.channels), Detection(scoring=scoring)
     ).label
@@ -214,7 +232,7 @@ def test_a_large_constant_channel_is_constant():
 
 @pytest.mark.parametrize("rate", [0.001, 0.1])
 def test_a_series_without_any_change_trains_and_is_quiet(rate):
-    detector = train(np.ones((300, 2)), model="ZScore_ad", rate=rate)
+    detector = train(np.ones((300, 2)), model="ZScore_ad", false_alarms=rate)
     series = made.series_of(np.ones((100, 2)), channels=detector.metadata.channels)
     assert (detector.detect_series(series).label == 0).all()
 
@@ -277,5 +295,37 @@ def test_rounded_numbers_keep_nine_digits(values):
 
 
 def test_a_detector_is_complete_after_calibration():
-    model = detector_file.encode(made.bare_graph(8, 2), calibrated())
-    assert Detector(model, "x").metadata.full.alarm.rate == 0.01
+    model = detector_file.encode(made.bare_graph(8, 2), calibrated()[0])
+    assert Detector(model, "x").metadata.full.alarm.rate == pytest.approx(0.01)
+
+
+# Verification
+
+
+@ways
+def test_rows_that_verify_are_counted_against_the_thresholds_of_the_others(scoring):
+    later = 3 * made.rows(100, 2, seed=3)
+    result, seen = calibrated(verify=[later[:40], later[40:]])
+    assert result == calibrated()[0]  # they change nothing
+    model = detector_file.encode(made.bare_graph(8, 2), result)
+    data = twin.metadata_of(model)
+    one, other = (twin.score_stretch(model, data, rows.tolist(), scoring) for rows in (later[:40], later[40:]))
+    expected = [math.nan if score is None else score for score, _ in [*one, (None, None), *other]]
+    assert seen[scoring].scores == pytest.approx(expected, rel=1e-6, nan_ok=True)
+    facts, alarm = seen[scoring].facts(), getattr(result, scoring).alarm
+    assert seen[scoring].alarm == alarm
+    assert facts["rows"] == sum(not math.isnan(score) for score in expected)
+    assert facts["flagged"] == sum(score > alarm.threshold for score in expected)
+    assert facts["flagged"] > 50 > facts["expected_flagged"]
+
+
+def test_without_rows_that_verify_nothing_is_said_of_them():
+    assert calibrated()[1] == {}
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
+def test_moments_are_those_of_all_rows_however_they_are_cut(lengths):
+    rows = 1e6 + np.random.default_rng(0).random((sum(lengths), 3))
+    mean, deviation = calibrate.moments(np.split(rows, np.cumsum(lengths)[:-1]))
+    assert mean == pytest.approx(rows.mean(axis=0), rel=1e-12)
+    assert deviation == pytest.approx(rows.std(axis=0), rel=1e-6, abs=1e-9)

@@ -116,7 +116,7 @@ def test_pca_trains_with_any_length_of_window(size):
     assert (detector.detect(made.rows(60, 1)).label >= 0).all()
 
 
-@pytest.mark.parametrize(("model", "least"), [("PCA_ad", 40), ("ZScore_ad", 3)])
+@pytest.mark.parametrize(("model", "least"), [("PCA_ad", 20), ("ZScore_ad", 20)])
 def test_too_few_rows_are_refused_with_what_to_do(model, least):
     for count in (1, 2, 3, 4, 5, 10, 20, 25, 35):
         if count < least:

@@ -125,6 +125,18 @@ def test_fail_on_anomaly_is_status_3_and_quiet_prints_nothing(oddwave):
     assert oddwave(*BARE, "calm.csv", "--fail-on-anomaly", "--quiet", "--threshold", "1000") == (0, "", "")
 
 
+def test_fail_on_anomaly_is_not_calm_about_an_input_without_a_score(oddwave, place):
+    small.write("gaps.csv", 400)
+    lines = (place / "gaps.csv").read_text().splitlines()
+    (place / "gaps.csv").write_text("\n".join([lines[0], *lines[1::5]]))
+    words = ("--model", "run", "--step_s", "1", "--quiet")
+    assert oddwave("predict", "gaps.csv", *words)[:2] == (0, "")
+    status, out, err = oddwave("predict", "gaps.csv", *words, "--fail-on-anomaly")
+    assert (status, out) == (2, "")
+    assert "gaps.csv: no row could be scored" in err
+    assert oddwave("predict", "gaps.csv", "ts_ad.csv", *words, "--fail-on-anomaly")[0] == 3
+
+
 def test_one_bad_input_of_ten_doesnt_stop_the_rest(oddwave, place):
     (place / "many").mkdir()
     for i in range(9):
@@ -241,12 +253,19 @@ def test_standard_input_is_read(place):
         ([*BARE, "ts_ad.csv", "--save_path", "ts_ad.csv"], "ts_ad.csv is an input itself"),
         ([*BARE, "ts_ad.csv", "--save_path", "calm.csv/out"], "can't be written"),
         ([*BARE, "ts_ad.csv", "--save_path", ""], "The path to save to is empty"),
-        ([*BARE, "ts_ad.csv", "--save_path", "o.xls"], "o.xls ends in .xls, but what is saved there is CSV"),
+        (
+            [*BARE, "ts_ad.csv", "--save_path", "o.xls"],
+            "o.xls ends in .xls, as nothing that can be saved does.\nGive a name that ends in .csv, .json",
+        ),
         ([*BARE, "ts_ad.csv", "--save_path", "o.xlsx", "--format", "png"], "o.xlsx ends in .xlsx, but what is saved"),
-        ([*BARE, "ts_ad.csv", "--save_path", "o.csv.gz"], "ends in .gz, but what is saved there is CSV"),
+        ([*BARE, "ts_ad.csv", "--save_path", "o.csv.gz"], "ends in .gz, as nothing that can be saved does"),
+        (
+            [*BARE, "ts_ad.csv", "--save_path", "o.xls", "--format", "csv"],
+            "o.xls ends in .xls, but what is saved there",
+        ),
         ([*BARE, "ts_ad.csv", "--save_path", "o.json", "--format", "csv"], "what is saved there is CSV"),
-        (["evaluate", "-c", "my.yaml"], "The command evaluate comes with a later version"),
-        (["train", "-c", "DLinear_ad", "-o", "Train.epochs_iters=1"], "comes with a later version"),
+        (["evaluate", "-c", "my.yaml"], "There is no file 'my.yaml'"),
+        (["bench"], "The command bench comes with a later version"),
         (["train", "calm.csv", "ts_ad.csv"], "'ts_ad.csv' is one too many"),
         ([*BARE, "ts_ad.csv", "--time_col", "timestmap"], "timestamp"),
         (["--get_pipeline_config", "ts_da"], "Did you mean ts_ad?"),

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from oddwave import metrics
+from oddwave import metrics, metrics_events, metrics_surface
+from oddwave.config import Detection
 from oddwave.errors import ConfigError, InputError
+from oddwave.events import EventBuilder
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "metric_vectors.json").read_text())["vectors"]
 
@@ -143,7 +145,7 @@ def slow_vus(labels, scores, window):
                 zones.append([start - half, stop - 1 + half])
         tprs, fprs, precisions = [0.0], [0.0], [1.0]
         falling = sorted(scores, reverse=True)
-        for pick in np.linspace(0, len(scores) - 1, metrics.CUTS).astype(int):
+        for pick in np.linspace(0, len(scores) - 1, metrics_surface.CUTS).astype(int):
             flagged = [score >= falling[pick] for score in scores]
             hits = sum(degree for degree, flag in zip(degrees, flagged, strict=True) if flag)
             counted = sum(degree for degree, flag, label in zip(degrees, flagged, labels, strict=True) if flag or label)
@@ -218,6 +220,88 @@ def test_point_adjustment_equals_its_slow_twin_and_reaches_row_0(case):
             adjusted[start:stop] = [True] * (stop - start)
     expected = metrics.point(labels, np.array(adjusted, dtype=float), 0.5)
     assert metrics.point_adjusted(labels, scores, threshold) == expected
+
+
+@st.composite
+def blocks_of_events(draw):
+    """Return rows in blocks with an event each, the blocks' first rows, and a window whose margins stay inside."""
+    half = draw(st.integers(0, 6))
+    sizes = draw(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=5))
+    labels = [row for event, rest in sizes for row in [0] * half + [1] * event + [0] * (half + rest)]
+    borders = np.cumsum([0, *(2 * half + event + rest for event, rest in sizes)])[:-1]
+    scores = draw(st.lists(st.integers(-9, 9), min_size=len(labels), max_size=len(labels)))
+    return np.array([*labels, 0]) == 1, np.array([*scores, 0.0]), borders, 2 * half
+
+
+@settings(max_examples=40, deadline=None)
+@given(blocks_of_events())
+def test_the_volume_of_blocks_drawn_once_each_is_that_of_all_rows(case):
+    labels, scores, borders, window = case
+    surface = metrics_surface.Surface(labels, scores, window, borders)
+    assert tuple(surface.volume()) == pytest.approx(tuple(metrics.vus(labels, scores, window)), abs=1e-12)
+
+
+def test_the_volume_of_drawn_blocks_is_that_of_their_rows_put_together():
+    rng = np.random.default_rng(5)
+    labels = np.tile(np.repeat([0, 1, 0], (40, 20, 40)), 8) == 1
+    scores = np.round(rng.random(800) + 0.3 * labels, 2)  # few distinct values: the same cuts for all
+    borders, weights = np.arange(0, 800, 100), np.array([2, 0, 1, 1, 0, 3, 1, 0])
+    drawn = np.repeat(np.arange(8), weights)
+    rows = (borders[drawn][:, None] + np.arange(100)).ravel()
+    found = metrics_surface.Surface(labels, scores, 20, borders).volumes(weights[None].astype(float))[0]
+    assert found == pytest.approx(tuple(metrics.vus(labels[rows], scores[rows], 20)), abs=0.01)
+
+
+def slow_delays(labels, flagged):
+    late = []
+    for start, stop in metrics.segments(labels):
+        late.append(next((row - start for row in range(start, stop) if flagged[row]), math.nan))
+    return late
+
+
+def slow_false_alarms(labels, flagged):
+    """Grow each alarm row by row."""
+    found, row = [], 0
+    while row < len(flagged):
+        if not flagged[row]:
+            row += 1
+            continue
+        last = row
+        while any(flagged[last + 1 : last + 2 + metrics_events.MERGE_GAP]):
+            last += 1
+        while not flagged[last]:
+            last -= 1
+        if not any(labels[row : last + 1]):
+            found.append((row, last + 1))
+        row = last + 1
+    return found
+
+
+@settings(deadline=None)
+@given(cases(max_rows=60))
+def test_delays_and_false_alarms_equal_their_slow_twins(case):
+    labels, scores, threshold = case
+    flagged = scores > threshold
+    np.testing.assert_array_equal(metrics_events.delays(labels, flagged), slow_delays(labels, flagged))
+    assert metrics_events.false_alarms(labels, flagged) == slow_false_alarms(labels, flagged)
+
+
+def test_alarms_are_the_events_that_a_detector_makes():
+    rng = np.random.default_rng(2)
+    scores = (rng.random(500) > 0.85) * 1.0
+    builder = EventBuilder(("c",), "row", Detection().merge_gap, 1)
+    parts = np.ones((int(scores.sum()), 1))
+    builder.push(np.arange(500), np.arange(500), scores, scores.astype(np.int8), parts)
+    events = [(event.start_row, event.end_row + 1) for event in builder.finish()]
+    assert metrics_events.alarms(scores) == events
+
+
+@settings(deadline=None)
+@given(cases())
+def test_no_threshold_has_a_larger_f1_than_the_oracle(case):
+    labels, scores, _ = case
+    every = [metrics.point(labels, scores, cut).f1 for cut in [*scores, scores.min() - 1]]
+    assert metrics.oracle_f1(labels, scores) == pytest.approx(max(every))
 
 
 # What must hold whatever the data

@@ -10,25 +10,24 @@ from hypothesis import given, settings, strategies as st
 
 from oddwave.stretch import Constants, StretchScorer
 
-# size, stride, channels, scored, smoothing, rolling
+# size, stride, channels, scored, smoothing, rolling, long rolling
 SHAPES = [
-    (1, 1, 1, None, 1, 2),
-    (1, 1, 2, (True, False), 4, 7),
-    (4, 1, 1, None, 5, 12),
-    (4, 3, 2, None, 1, 5),
-    (8, 3, 2, None, 4, 7),
-    (8, 8, 3, (False, True, True), 31, 101),
-    (8, 5, 3, (True, False, False), 2, 3),
-    (96, 24, 2, None, 5, 11),
-    (96, 50, 1, None, 7, 130),
+    (1, 1, 1, None, 1, 2, 1),
+    (1, 1, 2, (True, False), 4, 7, 20),
+    (4, 1, 1, None, 5, 12, 13),
+    (4, 3, 2, None, 1, 5, 60),
+    (8, 3, 2, None, 4, 7, 5),
+    (8, 8, 3, (False, True, True), 31, 101, 401),
+    (8, 5, 3, (True, False, False), 2, 3, 9),
+    (96, 24, 2, None, 5, 11, 43),
+    (96, 50, 1, None, 7, 130, 250),
 ]
 ways = pytest.mark.parametrize("scoring", ["full", "causal"])
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def detector_of(shape):
-    size, stride, channels, scored, smoothing, rolling = shape
-    return made.handmade(size, stride, channels, scored, smoothing, rolling)
+    return made.handmade(*shape)
 
 
 def scorer(detector, scoring, batch=32, threshold=-np.inf):
@@ -128,8 +127,8 @@ def test_a_stretch_of_exactly_a_window_is_scored_whole_in_full_and_in_its_last_r
 @shapes
 def test_full_scores_are_final_as_far_back_as_the_page_says(shape):
     detector = detector_of(shape)
-    size, smoothing, rolling = shape[0], shape[4], shape[5]
-    behind = max(size, rolling // 2) + smoothing // 2
+    size, smoothing, widest = shape[0], shape[4], max(shape[5:])
+    behind = max(size, widest // 2) + smoothing // 2
     values = values_with_faults(size + 150, shape[2], seed=6)
     for count in (size + 60, size + 61, size + 119):
         first = score_in([count], values[:count], scorer(detector, "full"))[0]
@@ -141,11 +140,11 @@ def test_full_scores_are_final_as_far_back_as_the_page_says(shape):
 @shapes
 def test_rows_are_given_out_as_soon_as_no_later_row_can_change_them(shape):
     detector = detector_of(shape)
-    size, smoothing, rolling = shape[0], shape[4], shape[5]
-    values = made.rows(size + 150, shape[2])
+    size, smoothing, widest = shape[0], shape[4], max(shape[5:])
+    values = made.rows(size + 250, shape[2])
     assert len(scorer(detector, "causal").push(values).score) == len(values)
     given_out = len(scorer(detector, "full").push(values).score)
-    assert given_out == len(values) - max(size, (rolling - 1) // 2) - (smoothing - 1) // 2
+    assert given_out == len(values) - max(size, (widest - 1) // 2) - (smoothing - 1) // 2
 
 
 @shapes

@@ -12,8 +12,8 @@ import pytest
 from made import rows
 
 import oddwave
-from oddwave.errors import ConfigError, InputError, TrainingError
-from oddwave.train import FIT, HOLD, STOP, names, neural, split, train
+from oddwave.errors import ConfigError, TrainingError
+from oddwave.train import FIT, HOLD, STOP, VERIFY, names, neural, split, train
 
 NEURAL = neural()
 SMALL = {"epochs": 1, "epoch_windows": 256, "input_len": 16}
@@ -62,15 +62,14 @@ def test_the_rows_that_calibrate_reach_neither_the_scaler_nor_the_weights():
     wild[800:] *= 3
     one, other = train(calm, model="PCA_ad").metadata, train(wild, model="PCA_ad").metadata
     assert (one.center, one.scale) == (other.center, other.scale)
-    assert (one.spread_center, one.spread_scale) == (other.spread_center, other.spread_scale)
     assert one.full.error.knots != other.full.error.knots
 
 
 def test_the_blocks_are_in_time_order_and_take_every_row_once():
     stretches = [np.arange(0.0, 7)[:, None], np.arange(7.0, 30)[:, None]]
-    blocks = split(stretches, (FIT, STOP, HOLD))
+    blocks = split(stretches, (FIT, STOP, HOLD, VERIFY))
     assert np.concatenate([part for block in blocks for part in block])[:, 0].tolist() == list(range(30))
-    assert [sum(map(len, block)) for block in blocks] == [21, 3, 6]
+    assert [sum(map(len, block)) for block in blocks] == [21, 3, 3, 3]
 
 
 def test_neither_windows_nor_rolling_terms_cross_a_gap_in_the_training_rows():
@@ -82,7 +81,7 @@ def test_neither_windows_nor_rolling_terms_cross_a_gap_in_the_training_rows():
     table = {"timestamp": times, **{f"c{i}": column for i, column in enumerate(values.T)}}
     apart = train(pl.DataFrame(table), model="PCA_ad").metadata
     joined = train(pl.DataFrame({**table, "timestamp": np.arange(2000)}), model="PCA_ad").metadata
-    assert max(apart.spread_scale) < 0.5 * max(joined.spread_scale)
+    assert max(apart.full.spread_scale) < 0.5 * max(joined.full.spread_scale)
 
 
 def test_switches_are_read_but_not_scored():
@@ -111,7 +110,7 @@ def test_named_channels_are_scored_and_no_others():
         ("DLinar_ad", {}, "Did you mean DLinear_ad"),
         ("PCA_ad", {"varience": 0.9}, "Did you mean variance"),
         ("PCA_ad", {"variance": 2}, "variance"),
-        ("PCA_ad", {"rate": 0.5}, "rate"),
+        ("PCA_ad", {"false_alarms": 0.5}, "more than one normal row in ten"),
         ("PCA_ad", {"smoothing": 0}, "train PCA_ad: smoothing is 0, which can't be used: expected int >= 1"),
         ("ZScore_ad", {"input_lem": 1}, "Did you mean input_len"),
         ("ZScore_ad", {"tim_col": "t"}, "Did you mean time_col"),
@@ -129,14 +128,17 @@ def test_a_wrong_setting_is_told_the_nearest_of_all_that_there_are():
         train(rows(600), model="DLinear_ad", epoch=3)
 
 
-def test_several_series_are_refused_with_advice():
-    with pytest.raises(InputError, match="one series, but got 2"):
-        train([rows(600), rows(600)], model="PCA_ad")
+def test_several_series_make_one_detector_and_each_gives_rows_to_every_block():
+    calm, wild = rows(600), 10 * rows(600, seed=1)
+    both = train([calm, wild], model="PCA_ad").metadata
+    assert both.training["rows"] == 1200
+    assert both.center == pytest.approx(np.concatenate([calm[:480], wild[:480]]).mean(axis=0), rel=1e-8)
+    assert both.training["verified"]["full"]["rows"] == 120
 
 
 def test_too_few_rows_say_how_long_a_window_is():
-    with pytest.raises(TrainingError, match="window of 8"):
-        train(rows(30), model="PCA_ad")
+    with pytest.raises(TrainingError, match="window of 30"):
+        train(rows(25), model="PCA_ad", input_len=30)
 
 
 def test_a_channel_without_any_value_is_left_aside_and_said_so():
@@ -146,8 +148,7 @@ def test_a_channel_without_any_value_is_left_aside_and_said_so():
     detector = train(values, model="PCA_ad")
     assert detector.metadata.channels == ["feature_0", "feature_2"]
     assert "feature_1" in detector.notes[0]
-    assert "last one: 1." in detector.notes[-2]
-    assert "extrapolated from 120 held-out ones" in detector.notes[-1]
+    assert "last one: 1." in detector.notes[-1]
 
 
 def test_rows_labelled_anomalous_are_not_learned_from(tmp_path):

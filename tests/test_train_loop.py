@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -15,7 +16,9 @@ import torch
 
 from oddwave.errors import TrainingError
 from oddwave.train import loop, models
+from oddwave.train.checkpoint import About, Run
 from oddwave.train.dataset import Windows
+from oddwave.train.mask import hide
 from oddwave.train.plan import Plan
 
 SIZE = 16
@@ -64,13 +67,27 @@ def test_training_leaves_torchs_state_as_it_was() -> None:
 
 
 def test_the_loss_falls_and_each_epoch_is_told() -> None:
-    told: list[tuple[int, int, float, float | None, float]] = []
-    _, history = train(progress=lambda *news: told.append(news))
+    told: list[loop.Epoch] = []
+    _, history = train(progress=told.append)
     assert history.losses[-1] < history.losses[0]
-    assert [(news[0], news[1]) for news in told] == [(1, 3), (2, 3), (3, 3)]
-    assert tuple(news[2] for news in told) == history.losses
-    assert tuple(news[3] for news in told) == history.held_out_losses
-    assert all(news[4] > 0 for news in told)
+    ends = [news for news in told if news.share == 1]
+    assert [(news.epoch, news.epochs) for news in ends] == [(1, 3), (2, 3), (3, 3)]
+    assert tuple(news.loss for news in ends) == history.losses
+    assert tuple(news.held_out_loss for news in ends) == history.held_out_losses
+    assert all(news.windows_per_s > 0 for news in ends)
+    assert ends[0].seconds_left > ends[2].seconds_left == 0
+    assert [news.is_best for news in ends] == [
+        loss == min(history.held_out_losses[:i]) for i, loss in enumerate(history.held_out_losses, 1)
+    ]
+
+
+def test_a_long_epoch_is_told_of_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "REPORT_S", 0.0)
+    told: list[loop.Epoch] = []
+    train(progress=told.append)
+    assert [news.done for news in told] == pytest.approx([i / 12 for i in range(1, 13)])  # four steps an epoch
+    assert [news.epoch for news in told] == [1] * 4 + [2] * 4 + [3] * 4
+    assert [news.held_out_loss is None for news in told] == [True] * 3 + [False] * 9
 
 
 def test_the_weights_of_the_best_epoch_are_kept_and_training_stops() -> None:
@@ -94,6 +111,27 @@ def test_a_loss_that_is_no_number_ends_with_advice() -> None:
         train(fit=[broken])
 
 
+def test_a_loss_that_becomes_no_number_later_keeps_the_best_so_far() -> None:
+    """One enormous row among many is read sooner or later."""
+    broken = rows(20_000)
+    broken[10_000] = 1e30
+    plan = Plan(epochs=50, epoch_windows=256, batch_size=64, patience=50)
+    model, history = train(fit=[broken], plan=plan)
+    assert history.stopped == "loss"
+    assert 1 <= history.best_epoch <= len(history.losses) < 50
+    assert f"the loss became inf in epoch {len(history.losses) + 1}" in history.note
+    assert f"weights of epoch {history.best_epoch} are kept" in history.note
+    assert loop._held_out_loss(model, Windows([rows(60, seed=1)], SIZE), plan) == min(history.held_out_losses)
+
+
+def test_a_history_says_why_training_ended_and_becomes_json() -> None:
+    assert train()[1].stopped == "all epochs"
+    plan = Plan(epochs=50, epoch_windows=64, learning_rate=0.5, patience=1)
+    history = train(plan=plan)[1]
+    assert history.stopped == "patience"
+    assert msgspec.json.decode(msgspec.json.encode(history), type=loop.History) == history
+
+
 def test_segments_shorter_than_a_window_are_refused_with_their_length() -> None:
     with pytest.raises(TrainingError, match=r"windows of 16 rows, but the longest .* has 12"):
         train(fit=[rows(12), rows(5)])
@@ -101,7 +139,7 @@ def test_segments_shorter_than_a_window_are_refused_with_their_length() -> None:
 
 def test_a_share_of_the_cells_is_hidden_behind_the_mean_of_the_others() -> None:
     x = torch.randn(50, 40, 3, generator=torch.Generator().manual_seed(0))
-    seen, hidden = loop.hide(x, share=0.25, span=4, random=torch.Generator().manual_seed(1))
+    seen, hidden = hide(x, share=0.25, span=4, random=torch.Generator().manual_seed(1))
     assert 0.22 < hidden.mean() < 0.28
     runs = hidden.reshape(50, 10, 4, 3)
     assert torch.equal(runs.amin(dim=2), runs.amax(dim=2))
@@ -116,19 +154,43 @@ def test_a_share_of_the_cells_is_hidden_behind_the_mean_of_the_others() -> None:
 def test_only_hidden_cells_count() -> None:
     """So a map of visible cells to themselves earns nothing: the identity isn't learned."""
     x, plan = torch.randn(5, SIZE, 2), Plan(mask=0.3)
-    seen, hidden = loop.hide(x, 0.3, 1, torch.Generator().manual_seed(0))
-    loss = loop._loss(lambda x: x, x, plan, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(loss, (seen - x)[hidden == 1].square().mean())
+    seen, hidden = hide(x, 0.3, 1, torch.Generator().manual_seed(0))
+    _, error, count = loop._error(lambda x: x, x, plan, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(error[hidden == 1], (seen - x)[hidden == 1])
+    assert not error[hidden == 0].any()
+    assert count == hidden.sum()
 
 
 def test_with_nothing_to_hide_every_cell_counts() -> None:
     x = torch.ones(2, 5, 1)
-    loss = loop._loss(lambda x: x - 3.0, x, Plan(mask=0.0), torch.Generator())
-    assert loss == 9.0
+    _, error, count = loop._error(lambda x: x - 3.0, x, Plan(mask=0.0), torch.Generator())
+    assert (error == -3.0).all()
+    assert count == 10
+
+
+def test_a_step_follows_the_gradient_of_the_mean_squared_error() -> None:
+    """The loop writes the gradient down itself: here torch derives it."""
+    plan = Plan(mask=0.3, batch_size=5)
+    x = torch.randn(5, SIZE, 2, generator=torch.Generator().manual_seed(0))
+    model = models.build("AutoEncoder_ad", models.settings("AutoEncoder_ad"), SIZE, 2)
+    about = About(model="AutoEncoder_ad", size=SIZE, channels=2, settings={}, chosen={}, plan={})
+    seen, hidden = hide(x, 0.3, 1, torch.Generator().manual_seed(plan.seed + 1))
+    expected = (model(seen) - x)[hidden == 1].square().mean()
+    gradients = torch.autograd.grad(expected, list(model.parameters()))
+    loss = loop._step(Run(model, plan, about), x)
+    assert loss == pytest.approx(expected.item())
+    for weight, gradient in zip(model.parameters(), gradients, strict=True):
+        torch.testing.assert_close(weight.grad, gradient)
+
+
+@given(st.floats(0.001, 0.999), st.integers(1, 9))
+def test_the_share_that_is_hidden_is_the_share_asked_for(share: float, seed: int) -> None:
+    _, hidden = hide(torch.zeros(16, 100, 10), share, 1, torch.Generator().manual_seed(seed))
+    assert abs(hidden.mean().item() - share) < 5 * (share * (1 - share) / hidden.numel()) ** 0.5 + 2**-16
 
 
 def test_windows_hidden_whole_are_no_trouble() -> None:
-    seen, hidden = loop.hide(torch.ones(3, 1, 2), share=0.999, span=1, random=torch.Generator().manual_seed(0))
+    seen, hidden = hide(torch.ones(3, 1, 2), share=0.999, span=1, random=torch.Generator().manual_seed(0))
     assert hidden.all()
     assert not seen.any()
 
@@ -154,7 +216,7 @@ def test_windows_are_those_of_each_segment_by_itself(lengths: list[int], size: i
     windows = Windows(segments, size)
     assert len(windows) == len(twin)
     if twin:
-        np.testing.assert_array_equal(windows.read(torch.arange(len(twin))).numpy(), np.stack(twin))
+        np.testing.assert_array_equal(windows.read(np.arange(len(twin))).numpy(), np.stack(twin))
 
 
 @given(st.integers(1, 40), st.integers(1, 100), st.integers(1, 17))

@@ -83,7 +83,7 @@ def test_it_reconstructs_what_it_learned(trained: torch.nn.Module) -> None:
 
 
 def test_an_anomaly_stands_out(trained: torch.nn.Module) -> None:
-    normal = Windows([waves(200, 2000)], SIZE).read(torch.arange(150))
+    normal = Windows([waves(200, 2000)], SIZE).read(np.arange(150))
     broken = normal.clone()
     broken[:, 12:20, 1] = -broken[:, 12:20, 1] + 1.5
     with torch.no_grad():
@@ -93,7 +93,7 @@ def test_an_anomaly_stands_out(trained: torch.nn.Module) -> None:
 
 def test_a_spike_keeps_most_of_its_error(trained: torch.nn.Module) -> None:
     """The identity, the best map without hidden cells, would keep nothing of it."""
-    normal = Windows([waves(200, 2000)], SIZE).read(torch.arange(150))
+    normal = Windows([waves(200, 2000)], SIZE).read(np.arange(150))
     spiked = normal.clone()
     spiked[:, 16] += 5.0
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_a_spike_keeps_most_of_its_error(trained: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("fault", ["amplitude", "level"])
 def test_what_an_instance_normalisation_would_hide_keeps_its_error(trained: torch.nn.Module, fault: str) -> None:
-    normal = Windows([waves(200, 2000)], SIZE).read(torch.arange(150))
+    normal = Windows([waves(200, 2000)], SIZE).read(np.arange(150))
     broken = normal.clone()
     if fault == "amplitude":
         broken[:, :, 1] *= 6.0
@@ -141,6 +141,25 @@ def test_every_setting_says_what_it_is(name: str) -> None:
     for section in (models.settings(name), models.plan(name)):
         for field in section.__annotations__.values():
             assert "description=" in field
+
+
+def test_windows_are_read_from_the_rows_where_they_are() -> None:
+    rows = np.arange(20.0).reshape(10, 2)  # float64, as a memory map may be
+    windows = Windows([rows[:2], rows], size=3)
+    assert np.shares_memory(windows.segments[0], rows)
+    read = windows.read(np.array([7, 0]))
+    assert read.dtype == torch.float32
+    np.testing.assert_array_equal(read.numpy(), np.stack([rows[7:], rows[:3]]))
+
+
+def test_few_windows_of_many_are_drawn_without_repeats_and_the_same_by_seed() -> None:
+    windows = Windows([np.arange(1e6)[:, None]], size=1)
+    first, again = (
+        torch.cat(list(windows.shuffled(1000, 300, torch.Generator().manual_seed(3)))).flatten() for _ in range(2)
+    )
+    assert torch.equal(first, again)
+    assert len(first.unique()) == 1000
+    assert first.std() > 2e5
 
 
 def test_dlinear_is_a_moving_average_and_two_layers(batch: torch.Tensor) -> None:

@@ -16,8 +16,8 @@ from itertools import pairwise
 import numpy as np
 import onnxruntime
 
-TERMS = ("error", "spread", "distance", "single")
-SINGLE_MOST = math.log(100)
+TERMS = ("error", "spread", "distance", "single", "shift")
+MOST = {"single": math.log(10_000), "shift": math.log(100)}
 HUGE = 1e25  # larger values count as this
 LONG_GAP, NO_START, WARMING_UP, SHORT_STRETCH = 1, 2, 3, 4
 
@@ -171,8 +171,12 @@ def model_errors(data, metadata, stretch, scoring):
     n, size = len(stretch), metadata["size"]
     channels = len(metadata["channels"])
     if scoring == "causal":
-        ends = {t: window_errors(data, stretch[t - size + 1 : t + 1])[-1] for t in range(size - 1, n)}
-        return [ends.get(t) for t in range(n)]
+        last = {t: window_errors(data, stretch[t - size + 1 : t + 1]) for t in range(size - 1, n)}
+        last = {t: rows[-metadata["causal"]["error_rows"] :] for t, rows in last.items()}
+        means = {
+            t: [math.fsum(row[c] for row in rows) / len(rows) for c in range(channels)] for t, rows in last.items()
+        }
+        return [means.get(t) for t in range(n)]
     windows = {s: window_errors(data, stretch[s : s + size]) for s in starts(n, size, metadata["stride"])}
     rows = []
     for t in range(n):
@@ -182,12 +186,16 @@ def model_errors(data, metadata, stretch, scoring):
 
 
 def local_statistics(metadata, stretch, t, c, scoring):
-    """Return z of a row, and the mean and deviation of z around it."""
+    """Return z of a row, the mean and deviation of z around it, and the mean further around it."""
     center, scale = metadata["center"][c], metadata["scale"][c]
-    near = [(stretch[i][c] - center) / scale for i in around(t, len(stretch), metadata["rolling"], scoring)]
+    near, far = (
+        [(stretch[i][c] - center) / scale for i in around(t, len(stretch), metadata[scoring][width], scoring)]
+        for width in ("rolling", "long_rolling")
+    )
     mean = math.fsum(near) / len(near)
     square = math.fsum(z * z for z in near) / len(near)
-    return (stretch[t][c] - center) / scale, mean, math.sqrt(max(0.0, square - mean * mean))
+    deviation = math.sqrt(max(0.0, square - mean * mean))
+    return (stretch[t][c] - center) / scale, mean, deviation, math.fsum(far) / len(far)
 
 
 def surprise(x, tail):
@@ -212,21 +220,24 @@ def score_stretch(data, metadata, stretch, scoring):
     if n < size and scoring == "full":
         return [(None, [0.0] * channels)] * n
     errors = model_errors(data, metadata, stretch, scoring)
-    terms, energies, spreads = [], [], []  # of each row: its terms; energy and spread of each scored channel
+    terms, energies, spreads, shifts = [], [], [], []  # of each row: its terms; those of each scored channel
     for t in range(n):
-        excesses, distance = [], []
+        excesses, distance, shift = [], [], []
         for c in counted:
-            z, mean, deviation = local_statistics(metadata, stretch, t, c, scoring)
-            excess = (math.log(deviation + 0.05) - metadata["spread_center"][c]) / metadata["spread_scale"][c]
+            z, mean, deviation, long_mean = local_statistics(metadata, stretch, t, c, scoring)
+            excess = (math.log(deviation + 0.05) - way["spread_center"][c]) / way["spread_scale"][c]
             excesses.append(max(0.0, excess))
             distance.append(abs(z - mean) / way["distance_scale"][c])
+            shift.append(abs(mean - long_mean) / way["shift_scale"][c])
         error = None if errors[t] is None else [errors[t][c] for c in counted]
         energy = None if error is None else [e * e + d * d for e, d in zip(error, distance, strict=True)]
         spread = [excess**2 for excess in excesses]
-        means = [None if part is None else math.fsum(part) / len(part) for part in (error, spread, distance)]
-        terms.append([*means, None if energy is None else max(energy)])
+        logs = [None if part is None else [math.log(1 + x) for x in part] for part in (error, distance, shift)]
+        means = [None if part is None else math.fsum(part) / len(part) for part in (logs[0], spread, *logs[1:])]
+        terms.append([*means[:3], None if energy is None else max(energy), means[3]])
         energies.append(energy)
         spreads.append(excesses)
+        shifts.append(shift)
     out = []
     for t in range(n):
         if errors[t] is None:
@@ -235,14 +246,15 @@ def score_stretch(data, metadata, stretch, scoring):
         rare = {}
         for term, name in enumerate(TERMS):
             begin = size - 1 if scoring == "causal" and name in ("error", "single") else 0
-            near = [terms[i][term] for i in around(t, n, metadata["smoothing"], scoring, begin)]
-            most = SINGLE_MOST if name == "single" else math.inf
+            near = [terms[i][term] for i in around(t, n, way["smoothing"], scoring, begin)]
+            most = MOST.get(name, math.inf)
             rare[name] = min(surprise(math.fsum(near) / len(near), way[name]), most) / len(TERMS)
         contribution = [0.0] * channels
         begin = size - 1 if scoring == "causal" else 0
         by_energy = rare["error"] + rare["distance"] + rare["single"]
-        for amount, evidence, first in ((by_energy, energies, begin), (rare["spread"], spreads, 0)):
-            near = [evidence[i] for i in around(t, n, metadata["smoothing"], scoring, first)]
+        own_evidence = ((by_energy, energies, begin), (rare["spread"], spreads, 0), (rare["shift"], shifts, 0))
+        for amount, evidence, first in own_evidence:
+            near = [evidence[i] for i in around(t, n, way["smoothing"], scoring, first)]
             own = [math.fsum(row[k] for row in near) for k in range(len(counted))]
             for k, c in enumerate(counted):
                 contribution[c] += amount * own[k] / math.fsum(own) if math.fsum(own) > 0 else 0.0
@@ -262,5 +274,13 @@ def events(labels, merge_gap=0, min_length=1):
     return [(first, last) for first, last in runs if last - first + 1 >= min_length]
 
 
-def threshold_at(alarm, rate):
-    return alarm["start"] + alarm["mean_excess"] * math.log(alarm["share"] / rate)
+def threshold_at(alarm, rate, of="rates"):
+    """Return the threshold for a share of rows, or (of="event_rates") for events a row."""
+    at, rates = alarm["thresholds"], alarm[of]
+    if rate >= rates[0]:
+        return at[0]
+    for i in range(1, len(at)):
+        if rate >= rates[i]:
+            share = math.log(rates[i - 1] / rate) / math.log(rates[i - 1] / rates[i])
+            return at[i - 1] + share * (at[i] - at[i - 1])
+    return at[-1] + alarm["mean_excess"] * math.log(rates[-1] / rate)

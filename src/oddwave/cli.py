@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -90,22 +91,43 @@ def _command(words: Sequence[str]) -> int:
 
 
 def _subcommand(name: str, words: Sequence[str]) -> int:
-    parsers = {"predict": cli_flags.predict, "train": cli_flags.train, "models": cli_flags.models}
-    calls: dict[str, Callable[[Namespace], int]] = {"predict": _predict, "train": _train, "models": _models}
     mixed = [flag for flag in (word.partition("=")[0] for word in words) if flag in cli_flags.BARE_ONLY]
-    if {"-c", "-o"} & set(words):
-        raise ConfigError(
-            f"oddwave {name} -c FILE -o KEY=VALUE comes with a later version of Oddwave; nothing was done."
-        )
     if mixed:
         raise ConfigError(
             f"{mixed[0]} belongs to the command without a subcommand; it can't stand together with {name}.\n"
             f"See: oddwave --help, and oddwave {name} --help"
         )
-    return calls[name](parsers[name]().parse(words))
+    flags = cli_flags.PARSERS[name]().parse(words)
+    if name == "predict":
+        return _predict(flags)
+    if name == "models":
+        return _models()
+    from oddwave import cli_train
+
+    if name == "check":
+        return DONE if cli_train.check(flags) else MISTAKE
+    if name == "train":
+        return DONE if cli_train.train(flags) else INTERRUPTED
+    (cli_train.evaluate if name == "evaluate" else cli_train.export)(flags)
+    return DONE
+
+
+def _by_mode(words: Sequence[str]) -> int:
+    """Do what Global.mode says, as the tutorial's `main.py -c FILE -o Global.mode=train` does."""
+    from oddwave import cli_file, training_file
+
+    flags, _ = cli_flags.by_mode().parse_known_args(words)
+    mode = training_file.read(flags.config, flags.override or []).Global.mode
+    if mode is None:
+        raise ConfigError(
+            "-c and -o don't say what to do. Give a command, as in oddwave train -c FILE, or -o Global.mode=train."
+        )
+    return _subcommand(cli_file.COMMANDS.get(mode, mode), words)
 
 
 def _bare(words: Sequence[str]) -> int:
+    if any(re.match("-[co]|--(config|override)(=|$)", word) for word in words):
+        return _by_mode(words)
     parser = cli_flags.bare()
     flags, rest = parser.parse_known_args(words)
     for word in [*rest, *(flags.input or [])[1:]]:
@@ -142,42 +164,7 @@ def _predict(flags: Namespace) -> int:
     return ANOMALIES if found and flags.fail_on_anomaly else DONE
 
 
-def _train(flags: Namespace) -> int:
-    from oddwave import train
-
-    left_out = {"data", "model", "out", "quiet"}
-    settings = {name: value for name, value in vars(flags).items() if name not in left_out and value is not None}
-    detector = train(
-        flags.data,
-        model=flags.model,
-        out=flags.out,
-        progress=None if flags.quiet or not sys.stderr.isatty() else _training_bar(),
-        **settings,
-    )
-    if not flags.quiet:
-        for note in detector.notes:
-            tell(note, "note")
-        about = detector.metadata
-        rows, channels = f"{about.training['rows']:,} rows", f"{len(about.channels):,} channels"
-        print(f"{about.model} was trained on {rows} of {channels}, in windows of {about.size}.")
-        print(f"The detector is saved in {flags.out}\nUse it with: oddwave predict DATA --model {flags.out}")
-    return DONE
-
-
-def _training_bar() -> Callable[[int, int, float, float | None, float], None]:
-    from tqdm import tqdm
-
-    bar = tqdm(unit="epoch")
-
-    def show(epoch: int, epochs: int, loss: float, held_out: float | None, windows_per_s: float) -> None:
-        bar.total = epochs
-        bar.set_postfix(loss=f"{loss if held_out is None else held_out:.4f}", windows_per_s=f"{windows_per_s:,.0f}")
-        bar.update(epoch - bar.n)
-
-    return show
-
-
-def _models(flags: Namespace) -> int:  # noqa: ARG001 (takes no flags but --help)
+def _models() -> int:
     from oddwave import detector_file
     from oddwave.detector import find, shipped, shipped_scores
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from shutil import get_terminal_size
 from typing import Any, NoReturn
 
 from oddwave import __version__
 from oddwave.errors import ConfigError, nearest
 
-COMMANDS = ("predict", "train", "models")
-PLANNED = ("check", "evaluate", "export", "serve", "bench")
+COMMANDS = ("check", "train", "evaluate", "export", "predict", "models")
+PLANNED = ("serve", "bench")
 FORMATS = ("csv", "json", "xlsx", "html", "png")
 BARE_ONLY = ("--pipeline", "--input", "--get_pipeline_config", "--serve")
 
 DATA = "file, URL, folder, pattern, or - for a CSV on standard input"
+BUDGET = 'false alarms to put up with: "1/day", "1/week", or a share of the rows such as 0.001'
 
 BARE = """\
 Find anomalies in time series: every row gets a score and a label, and anomalous rows are joined into events.
 
 commands (each with --help):
-  oddwave predict DATA...    the same as the flags below, in short
+  oddwave check DATA         look at data before training; convert it to CSV, split it
   oddwave train DATA         train a detector on normal rows
+  oddwave evaluate DATA      say how good a detector is, on labelled rows
+  oddwave export RUN         take the detector of a training elsewhere
+  oddwave predict DATA...    the same as the flags below, in short
   oddwave models             list the shipped detectors"""
 
 BARE_EXAMPLE = """\
@@ -40,18 +45,43 @@ examples:
   cat new.csv | oddwave predict - --quiet --fail-on-anomaly || echo "look at the pump"
 """
 
-TRAIN_EXAMPLE = """\
-example:
-  oddwave train normal.csv --model DLinear_ad --out runs/pump
-  oddwave predict new.csv --model runs/pump --save_path output/
+CHECK_EXAMPLE = """\
+examples:
+  oddwave check normal.csv
+  oddwave check data/ --convert --split 80/20
+  oddwave check -c DLinear_ad -o Global.dataset_dir=data/ -o CheckDataset.split.enable=True
 """
+
+TRAIN_EXAMPLE = """\
+examples:
+  oddwave train normal.csv --out runs/pump
+  oddwave train normal.csv --model PatchTST_ad --false-alarms "1/week" --out runs/pump
+  oddwave train hosts.parquet --group_col host --exclude "2026-03-01/2026-03-02 06:00"
+  oddwave train -c DLinear_ad -o Global.dataset_dir=data/ -o Train.epochs_iters=10
+"""
+
+EVALUATE_EXAMPLE = """\
+examples:
+  oddwave evaluate labelled.csv --model runs/pump
+  oddwave evaluate -c runs/pump/config.yaml -o Global.dataset_dir=data/
+"""
+
+EXPORT_EXAMPLE = """\
+examples:
+  oddwave export runs/pump --out pump.onnx
+  oddwave predict new.csv --model pump.onnx
+"""
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(get_terminal_size().columns, 100) - 2)
 
 
 class Parser(argparse.ArgumentParser):
     """argparse, with one message and the nearest flag instead of a usage text."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+        super().__init__(formatter_class=_formatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
@@ -88,10 +118,29 @@ def bare() -> Parser:
 def predict() -> Parser:
     """Return the parser of `oddwave predict`."""
     parser = Parser(prog="oddwave predict", description="Score new data.", epilog=PREDICT_EXAMPLE)
-    parser.add_argument("input", metavar="DATA", nargs="+", help=DATA)
+    parser.add_argument("input", metavar="DATA", nargs="*", help=DATA)
+    _add_file(parser)
     _add_model(parser, default="DLinear_ad")
     _add_settings(parser)
     _add_output(parser)
+    return parser
+
+
+def check() -> Parser:
+    """Return the parser of `oddwave check`."""
+    parser = Parser(
+        prog="oddwave check",
+        description="Say what training would stumble over, and what to do about it.",
+        epilog=CHECK_EXAMPLE,
+    )
+    add = parser.add_argument
+    add("data", metavar="DATA", nargs="?", help="file, or folder with train.* and, if there are labels, val.*")
+    add("--val", metavar="FILE", help="labelled rows, if DATA is one file")
+    add("--convert", action="store_true", help="first write each XLSX and XLS of the folder as CSV")
+    add("--split", metavar="TRAIN/VAL", type=_percents, help="first cut the rows in time order, as in 80/20")
+    _add_out(parser, "folder for check_dataset_result.json")
+    _add_columns(parser)
+    _add_file(parser)
     return parser
 
 
@@ -103,23 +152,100 @@ def train() -> Parser:
         epilog=TRAIN_EXAMPLE,
     )
     add = parser.add_argument
-    add("data", metavar="DATA", help="file of rows in normal operation, or - for standard input")
-    add("--model", metavar="NAME", default="DLinear_ad", help="what to train (default: DLinear_ad)")
-    add("--out", metavar="DIR", default="output", help="folder for the detector (default: output)")
+    add("data", metavar="DATA", nargs="?", help="file of normal rows, folder of such, or - for standard input")
+    add("--model", metavar="NAME", help="what to train (default: DLinear_ad)")
+    _add_out(parser, "folder for the detector and all about the training")
+    add("--force", action="store_true", help="replace the detector, or the interrupted training, in --out")
+    add("--resume", action="store_true", help="go on with the training that was interrupted in --out")
+    add("--from", dest="start", metavar="RUN|NAME", help="start from the weights of a run, or of a shipped model")
+    add("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
+    _add_rows(parser)
+    _add_plan(parser)
+    _add_file(parser)
+    return parser
+
+
+def _add_rows(parser: Parser) -> None:
+    group = parser.add_argument_group("rows and columns")
+    add = group.add_argument
+    _add_columns(group)
+    add("--per_group", action="store_true", help="train one detector a group, not one for all")
+    add("--exclude", metavar="START/END", nargs="+", action="extend", help="times to leave out, such as maintenance")
+    add("--mask_col", metavar="NAME", help="column with 1 in the rows to leave out")
+
+
+def _add_plan(parser: Parser) -> None:
+    group = parser.add_argument_group("training (default: the model's own)")
+    add = group.add_argument
     add("--epochs", type=_whole, metavar="N", help="passes over the training windows, at most")
     add("--batch_size", type=_whole, metavar="N", help="windows a training step")
     add("--learning_rate", type=_decimal, metavar="X", help="size of a training step")
     add("--input_len", type=_whole, metavar="N", help="rows a window")
     add("--seed", type=_whole, metavar="N", help="start of the random numbers")
-    add("--time_col", metavar="NAME", help="column with the times (default: found by its name)")
-    add("--label_col", metavar="NAME", help="column with known labels, 0 or 1; rows with 1 are left out")
-    add("--quiet", action="store_true", help="print errors only")
+
+
+def evaluate() -> Parser:
+    """Return the parser of `oddwave evaluate`."""
+    parser = Parser(
+        prog="oddwave evaluate",
+        description="Score labelled rows, and say how good that is beside scores that need no model.",
+        epilog=EVALUATE_EXAMPLE,
+    )
+    add = parser.add_argument
+    add("data", metavar="DATA", nargs="?", help="file with labels, or folder with val.*")
+    add("--model", metavar="RUN|PATH", help="run folder, detector file or shipped model (default: output)")
+    _add_out(parser, "folder for evaluate_result.json and the report", default="that of the run")
+    add("--scoring", metavar="WAY", help="full: all windows that hold a row (default); causal: the past only")
+    add("--threshold", type=_decimal, metavar="X", help="score above which a row is anomalous")
+    add("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
+    _add_columns(parser)
+    _add_file(parser)
+    return parser
+
+
+def export() -> Parser:
+    """Return the parser of `oddwave export`."""
+    parser = Parser(
+        prog="oddwave export",
+        description="Check a training's detector and copy it; finish a training that was interrupted.",
+        epilog=EXPORT_EXAMPLE,
+    )
+    parser.add_argument("model", metavar="RUN", nargs="?", help="run folder, or detector file")
+    _add_out(parser, "file that ends in .onnx, or folder for detector.onnx", default="RUN/inference")
+    parser.add_argument("--force", action="store_true", help="replace another detector at --out")
+    _add_file(parser)
+    return parser
+
+
+def by_mode() -> Parser:
+    """Return the parser of the tutorial's form, `-c FILE -o Global.mode=train`, for these two flags only."""
+    parser = Parser(prog="oddwave", add_help=False)
+    _add_file(parser)
     return parser
 
 
 def models() -> Parser:
     """Return the parser of `oddwave models`."""
     return Parser(prog="oddwave models", description="List the shipped detectors.", epilog="example:\n  oddwave models")
+
+
+def _add_out(parser: Parser, text: str, default: str = "output") -> None:
+    parser.add_argument("--out", metavar="DIR", help=f"{text} (default: {default})")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _add_columns(parser: argparse._ActionsContainer) -> None:
+    add = parser.add_argument
+    add("--time_col", metavar="NAME", help="column with the times (default: found by its name)")
+    add("--group_col", metavar="NAME", help="column that splits the table into series, such as host")
+    add("--label_col", metavar="NAME", help="column with known labels, 0 or 1 (default: label)")
+
+
+def _add_file(parser: Parser) -> None:
+    group = parser.add_argument_group("training file")
+    add = group.add_argument
+    add("-c", "--config", metavar="NAME|YAML", help="a model's built-in configuration, or a training file")
+    add("-o", "--override", metavar="KEY=VALUE", action="append", help="key of the file, as in Train.epochs_iters=10")
 
 
 def _add_model(parser: Parser, default: str) -> None:
@@ -135,6 +261,7 @@ def _add_settings(parser: Parser) -> None:
     add = group.add_argument
     add("--scoring", metavar="WAY", help="full: all windows that hold a row (default); causal: the past only")
     add("--threshold", type=_decimal, metavar="X", help="score above which a row is anomalous")
+    add("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
     add("--time_col", metavar="NAME", help="column with the times (default: found by its name)")
     add("--group_col", metavar="NAME", help="column that splits the table into series, scored one by one")
     add("--step_s", type=_decimal, metavar="X", help="time step in seconds, or units of a whole-number time")
@@ -175,6 +302,13 @@ def _decimal(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
+def _percents(text: str) -> tuple[int, int]:
+    train, slash, val = text.partition("/")
+    if not slash or not (train.strip().isdecimal() and val.strip().isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no split; write the two percentages, as in 80/20")
+    return int(train), int(val)
+
+
 def _formats(text: str) -> tuple[str, ...]:
     formats = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
     for word in formats:
@@ -184,3 +318,13 @@ def _formats(text: str) -> tuple[str, ...]:
     if not formats:
         raise argparse.ArgumentTypeError(f"nothing to save. Known: {', '.join(FORMATS)}")
     return formats
+
+
+PARSERS: dict[str, Callable[[], Parser]] = {
+    "check": check,
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "predict": predict,
+    "models": models,
+}

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from oddwave import config, save
 from oddwave.cli_flags import FORMATS
 from oddwave.cli_terminal import silence, tell
@@ -16,6 +18,7 @@ from oddwave.config import PipelineSection
 from oddwave.errors import ConfigError, InputError, OddwaveError, OutputError, UnsortedError
 from oddwave.pipeline import Pipeline, config_of, inputs_of, several_failed
 from oddwave.result import Summary
+from oddwave.save.paths import OTHERS
 
 STREAMED = 4 << 20  # bytes of a file from which it is scored piece by piece, in bounded memory
 PACKED = 8  # a .gz file counts for so many times its size
@@ -37,12 +40,15 @@ def predict(flags: Namespace) -> bool:
     saver = _Saver(flags, pipeline, inputs_of(sources), several=len(sources) > 1)
     screen = _Screen(flags.quiet)
     failed: list[str] = []
+    blind: list[str] = []
     found = False
     try:
         for source in _progress(sources, flags.quiet):
             try:
                 for summary in saver.summaries(source):
                     found = found or summary.anomalous > 0
+                    if summary.rows == sum(summary.unscored.values()):
+                        blind.append(f"{_title(summary)}: no row could be scored: {', '.join(summary.unscored)}")
                     screen.show(summary, several=len(sources) > 1)
             except OddwaveError as error:
                 if len(sources) == 1:
@@ -54,12 +60,21 @@ def predict(flags: Namespace) -> bool:
         saver.tell_saved()
     if failed:
         raise InputError(several_failed(failed, len(sources), "inputs"))
+    if blind and flags.fail_on_anomaly and not found:  # 0 would say that all is well
+        raise InputError("\n".join([*blind, "So it isn't known whether there are anomalies. Give more rows."]))
+    if flags.quiet:
+        for line in blind:
+            tell(line, "note")
     return found
 
 
 def _pipeline(flags: Namespace) -> tuple[Pipeline, Any]:
+    if getattr(flags, "config", None) or getattr(flags, "override", None):
+        return _of_training_file(flags)
     if flags.format and not flags.save_path:
         raise ConfigError("--format says what to save, but not where. Add --save_path DIR.")
+    if flags.threshold is not None and flags.false_alarms is not None:
+        raise ConfigError("--threshold and --false-alarms both set the threshold. Leave one of them out.")
     file = config_of(getattr(flags, "pipeline", None) or "ts_ad")
     settings = {name: getattr(flags, name) for name in config.FLAGS if getattr(flags, name) is not None}
     section = config.build(PipelineSection, settings, "the command line", file.pipeline)
@@ -67,6 +82,27 @@ def _pipeline(flags: Namespace) -> tuple[Pipeline, Any]:
     if not data:
         raise ConfigError("There is nothing to read. Give --input DATA, or an input in the pipeline file.")
     return Pipeline(section), data[0] if isinstance(data, list) and len(data) == 1 else data
+
+
+def _of_training_file(flags: Namespace) -> tuple[Pipeline, Any]:
+    """Take the training file's section Predict; as in the tutorial, the results are saved in its output folder."""
+    from oddwave import cli_file
+
+    file = cli_file.read(flags, "predict")
+    part = file.Predict
+    if not part.input:
+        raise ConfigError("There is nothing to read. Give DATA, or -o Predict.input=FILE.")
+    flags.save_path = flags.save_path or os.path.join(file.Global.output, "")
+    settings = {name: getattr(part, name) for name in config.Detection.__struct_fields__}
+    columns = asdict(file.Train)
+    settings |= {name: columns[name] for name in ("time_col", "group_col")}
+    section = PipelineSection(
+        model=cli_file.run_of(part.model_dir, file),
+        device=file.Global.device,
+        use_hpip=bool(flags.use_hpip),
+        **settings,
+    )
+    return Pipeline(section), part.input
 
 
 class _Saver:
@@ -148,13 +184,9 @@ class _Screen:
 
     def show(self, summary: Summary, several: bool) -> None:
         """Print one result; a reader that went away is no error."""
-        where = [summary.input_path] if several else []
-        where += [] if summary.group is None else [f"group {summary.group}"]
-        name = f"{', '.join(where)}: " if where else ""
         if self.is_quiet:
-            if summary.rows == sum(summary.unscored.values()):  # silence would say that all is well
-                tell(f"{name}no row could be scored: {', '.join(summary.unscored)}", "note")
             return
+        name = f"{_title(summary, several)}: " if several or summary.group is not None else ""
         for note in summary.notes:
             tell(f"{name}{note}", "note")
         if self.is_closed:
@@ -168,6 +200,11 @@ class _Screen:
         except OSError as error:
             silence()
             raise OutputError(f"Standard output can't be written: {error.strerror}.") from None
+
+
+def _title(summary: Summary, has_source: bool = True) -> str:
+    names = [summary.input_path] if has_source else []
+    return ", ".join(names if summary.group is None else [*names, f"group {summary.group}"])
 
 
 def is_streamed(source: Any, settings: PipelineSection, size: int) -> bool:
@@ -200,10 +237,15 @@ def _check_memory(size: int, what: str, how: str, advice: str) -> None:
 
 def _format_of(save_path: str | None) -> str:
     """Return what the name of a file says that it is to hold; CSV if it says nothing, or is that of a folder."""
-    for form in FORMATS:
-        if save_path and save_path.lower().endswith(f".{form}") and not Path(save_path).is_dir():
-            return form
-    return "csv"
+    suffix = "" if not save_path or save_path.endswith(("/", os.sep)) else _suffix(save_path)
+    if suffix not in OTHERS or Path(save_path or "").is_dir():
+        return "csv"
+    if suffix[1:] not in FORMATS:
+        raise OutputError(
+            f"{save_path} ends in {suffix}, as nothing that can be saved does.\n"
+            f"Give a name that ends in {', '.join(f'.{form}' for form in FORMATS)}, or a folder."
+        )
+    return suffix[1:]
 
 
 def _progress(sources: list[Any], is_quiet: bool) -> Iterable[Any]:

@@ -34,6 +34,13 @@ class Detection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Annotated[float, Meta(gt=0)] | None,
         Meta(description="Score above which a row is anomalous; null: the detector's."),
     ] = None
+    false_alarms: Annotated[
+        str | float | None,
+        Meta(
+            description="Budget of false alarms that sets the threshold: 1/day, 2/week, or a share of normal rows such "
+            "as 0.001; null: the detector's."
+        ),
+    ] = None
     step_s: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from oddwave import clean, config, detector_file
+from oddwave import clean, config, detector_file, threshold
 from oddwave.config import Detection
 from oddwave.errors import ConfigError, InputError, nearest
 from oddwave.events import Event
@@ -194,11 +194,15 @@ class Detector:
         chosen = config.build(Detection, {**settings, "scoring": "causal"}, "stream")
         return Stream(self.metadata, lambda series: self._pass(chosen, series))
 
-    def stretch_scorer(self, scoring: str, threshold: float) -> StretchScorer:
-        """Return a scorer for one gap-free stretch of rows."""
+    def threshold(self, settings: Detection) -> float:
+        """Return the score above which a row is anomalous: as set, for another budget, or the detector's own."""
+        return threshold.chosen(self.metadata, settings)
+
+    def stretch_scorer(self, scoring: str, least: float) -> StretchScorer:
+        """Return a scorer for one gap-free stretch of rows, with contributions of pieces that have a score above `least`."""
         if scoring not in self._constants:
             self._constants[scoring] = Constants(self.metadata, scoring)
-        return StretchScorer(self._constants[scoring], self._runtime.errors, batch(self.metadata.size), threshold)
+        return StretchScorer(self._constants[scoring], self._runtime.errors, batch(self.metadata.size), least)
 
     def _aligned(self, series: Series) -> Series:
         """Put the channels in the detector's order."""

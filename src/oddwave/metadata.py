@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Meta
 
 Positive = Annotated[float, Meta(gt=0)]
+TERMS = ("error", "spread", "distance", "single", "shift")
+_LISTS = ("spread_center", "spread_scale", "distance_scale", "shift_scale")
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,24 +31,38 @@ class Tail(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Alarm(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The threshold, and how it changes with the rate p of false alarms: start + mean_excess * ln(share / p)."""
+    """The threshold, what to expect of it on normal rows, and how it changes with the budget of false alarms.
+
+    At each of `thresholds`, rising, the share `rates` of normal rows and `event_rates` events a row are to be
+    expected; between them the logarithm of a rate is linear, above the last it falls by 1 for each `mean_excess`.
+    """
 
     threshold: Positive
-    rate: Annotated[float, Meta(gt=0, lt=1)]
-    share: Annotated[float, Meta(gt=0, lt=1)]
-    start: float
+    rate: Annotated[float, Meta(ge=0, le=1)]
+    event_rate: Annotated[float, Meta(ge=0, le=1)]
+    thresholds: list[float]
+    rates: list[float]
+    event_rates: list[float]
     mean_excess: Positive
     rows: Annotated[int, Meta(ge=1)]
 
 
 class Calibration(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one way to score learned from held-out normal rows."""
+    """One way to score: over how many rows it looks, and what it learned from normal rows."""
 
+    error_rows: Annotated[int, Meta(ge=1, le=100_000)]
+    smoothing: Annotated[int, Meta(ge=1, le=10_000)]
+    rolling: Annotated[int, Meta(ge=1, le=10_000)]
+    long_rolling: Annotated[int, Meta(ge=1, le=10_000)]
+    spread_center: list[float]
+    spread_scale: list[float]
+    distance_scale: list[float]
+    shift_scale: list[float]
     error: Tail
     spread: Tail
     distance: Tail
     single: Tail
-    distance_scale: list[float]
+    shift: Tail
     alarm: Alarm
 
 
@@ -69,13 +85,9 @@ class Metadata(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
     size: Annotated[int, Meta(ge=1, le=100_000)]
     stride: Annotated[int, Meta(ge=1)]
     combine: Literal["mean"]
-    smoothing: Annotated[int, Meta(ge=1, le=10_000)]
-    rolling: Annotated[int, Meta(ge=1, le=10_000)]
     max_gap: Annotated[int, Meta(ge=0, le=10_000)]
     center: list[float]
     scale: list[float]
-    spread_center: list[float]
-    spread_scale: list[float]
     full: Calibration
     causal: Calibration
     time: Time
@@ -89,12 +101,11 @@ def problem(metadata: Metadata) -> str | None:
     """Find what the types can't see: lengths, numbers that aren't finite, knots out of order."""
     count = len(metadata.channels)
     ways = {"full": metadata.full, "causal": metadata.causal}
-    lists: dict[str, list[float]] = {
-        name: getattr(metadata, name) for name in ("center", "scale", "spread_center", "spread_scale")
-    } | {f"{name}.distance_scale": way.distance_scale for name, way in ways.items()}
+    lists: dict[str, list[float]] = {name: getattr(metadata, name) for name in ("center", "scale")}
+    lists |= {f"{name}.{key}": getattr(way, key) for name, way in ways.items() for key in _LISTS}
     problems = [f"{name} has not {count} values" for name, values in lists.items() if len(values) != count]
     problems += [f"{name} has a value that isn't finite" for name, values in lists.items() if not _finite(values)]
-    positive = ("scale", "spread_scale", "full.distance_scale", "causal.distance_scale")
+    positive = [name for name in lists if name.endswith("scale")]
     problems += [f"{name} has a value that isn't positive" for name in positive if min(lists[name], default=0) <= 0]
     if len(metadata.scored) != count or not any(metadata.scored):
         problems.append("no channel is scored")
@@ -103,8 +114,10 @@ def problem(metadata: Metadata) -> str | None:
     if metadata.stride > metadata.size:
         problems.append("the stride is longer than the window")
     for name, way in ways.items():
-        tails = {"error": way.error, "spread": way.spread, "distance": way.distance, "single": way.single}
-        problems += [f"{name}.{term} is not a rising curve" for term, tail in tails.items() if not _rising(tail)]
+        if way.error_rows > metadata.size:
+            problems.append(f"{name}.error_rows is longer than the window")
+        problems += [f"{name}.{term} is not a rising curve" for term in TERMS if not _rising(getattr(way, term))]
+        problems += [] if _falling(way.alarm) else [f"{name}.alarm is not a falling curve"]
     return problems[0] if problems else None
 
 
@@ -114,6 +127,17 @@ def _rising(tail: Tail) -> bool:
         return False
     rises = all(a < b for values in (tail.knots, tail.surprise) for a, b in pairwise(values))
     return rises and tail.knots[0] >= 0 and tail.knots[-1] > 0 and tail.surprise[0] == 0
+
+
+def _falling(alarm: Alarm) -> bool:
+    """Say whether both rates fall, positive and finite, as the thresholds rise."""
+    rates = (alarm.rates, alarm.event_rates)
+    if not 0 < len(alarm.thresholds) <= 1000 or any(len(each) != len(alarm.thresholds) for each in rates):
+        return False
+    falls = all(a > b for each in rates for a, b in pairwise(each)) and all(
+        0 < each[-1] <= each[0] <= 1 for each in rates
+    )
+    return falls and _finite(alarm.thresholds) and all(a <= b for a, b in pairwise(alarm.thresholds))
 
 
 def _finite(values: list[float]) -> bool:

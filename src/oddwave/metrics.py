@@ -14,15 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oddwave.errors import ConfigError, InputError, nearest
+from oddwave.metrics_surface import Areas, Flags, Surface, area
 from oddwave.series import Floats, runs
-
-Flags = NDArray[np.bool_]
-Ints = NDArray[np.intp]
 
 Bias = Literal["flat", "front", "middle", "back"]
 Cardinality = Literal["one", "reciprocal"]
-
-CUTS = 250  # thresholds along each curve of a range AUC, as in the published code
 
 
 class Rates(NamedTuple):
@@ -31,13 +27,6 @@ class Rates(NamedTuple):
     precision: float
     recall: float
     f1: float
-
-
-class Areas(NamedTuple):
-    """Areas under the ROC curve and under the precision-recall curve."""
-
-    roc: float
-    pr: float
 
 
 _UNDEFINED = Areas(float("nan"), float("nan"))
@@ -82,7 +71,7 @@ def auc_roc(labels: ArrayLike, scores: ArrayLike) -> float:
     if truth.all() or not truth.any():
         return float("nan")
     alarms = flagged - hits
-    return _area(hits / hits[-1], alarms / alarms[-1])
+    return float(area(hits / hits[-1], alarms / alarms[-1]))
 
 
 def auc_pr(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -95,6 +84,19 @@ def auc_pr(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(np.diff(hits, prepend=0) @ (hits / flagged) / truth.sum()) if truth.any() else float("nan")
 
 
+def oracle_f1(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Return the largest F1 of any threshold: chosen by the labels, so no detector reaches it but by luck.
+
+    Examples
+    --------
+    >>> oracle_f1([0, 1, 1, 0], [0.1, 0.9, 0.2, 0.3])
+    0.8
+    """
+    truth, values = _checked(labels, scores)
+    hits, flagged = _counts_by_score(truth, values)
+    return float((2 * hits / (flagged + truth.sum())).max()) if truth.any() else float("nan")
+
+
 def range_auc(labels: ArrayLike, scores: ArrayLike, window: int = 100) -> Areas:
     """Areas under the curves for labels that fade out over half a window on both sides of each segment.
 
@@ -104,7 +106,7 @@ def range_auc(labels: ArrayLike, scores: ArrayLike, window: int = 100) -> Areas:
     Source: Paparrizos et al., "Volume Under the Surface", PVLDB 15(11), 2022.
     """
     truth, values = _checked(labels, scores)
-    return _Surface(truth, values, window).range_areas() if truth.any() else _UNDEFINED
+    return Surface(truth, values, window).range_areas() if truth.any() else _UNDEFINED
 
 
 def vus(labels: ArrayLike, scores: ArrayLike, window: int = 100) -> Areas:
@@ -119,7 +121,7 @@ def vus(labels: ArrayLike, scores: ArrayLike, window: int = 100) -> Areas:
     Areas(roc=1.0, pr=1.0)
     """
     truth, values = _checked(labels, scores)
-    return _Surface(truth, values, window).volume() if truth.any() else _UNDEFINED
+    return Surface(truth, values, window).volume() if truth.any() else _UNDEFINED
 
 
 def affiliation(labels: ArrayLike, scores: ArrayLike, threshold: float) -> Rates:
@@ -312,87 +314,3 @@ class _Zone:
         distance = np.maximum(np.minimum(self.time - before, after - self.time), 0)
         nearer = np.minimum(distance, self.time - self.left) + np.minimum(distance, self.right - self.time)
         return float((1 - nearer / (self.right - self.left))[in_segment].mean())
-
-
-class _Surface:
-    """What the range AUCs of one pair of labels and scores at several windows share.
-
-    `first[row]` is the first of the falling cuts at which the row is flagged: so sums over what is flagged at
-    each cut are one cumulated histogram, and no cut needs a pass of its own over the rows.
-    """
-
-    def __init__(self, truth: Flags, values: Floats, window: int) -> None:
-        if window < 0:
-            raise ConfigError(f"window is {window}, but must be 0 or more rows.")
-        self.n_rows, self.window = len(truth), window
-        bounds = np.array(segments(truth), dtype=np.intp)
-        self.starts, self.ends = bounds[:, 0], bounds[:, 1] - 1
-        falling = -np.sort(-values)
-        cuts = falling[np.linspace(0, self.n_rows - 1, CUTS).astype(np.intp)]
-        self.first = np.searchsorted(-cuts, -values, side="left")
-        self.n_anomalous = int(truth.sum())
-        self.flagged = self._cumulate(self.first)
-        self.hits = self._cumulate(self.first[truth])
-        self._find_margins(truth)
-
-    def _find_margins(self, truth: Flags) -> None:
-        """List all pairs of a normal row and a segment at most half a window away, nearest first."""
-        reach = np.arange(1, self.window // 2 + 1)
-        rows = np.stack([self.ends[None] + reach[:, None], self.starts[None] - reach[:, None]], axis=1)
-        distance = np.broadcast_to(reach[:, None, None], rows.shape).ravel()
-        rows = rows.ravel()
-        kept = (rows >= 0) & (rows < self.n_rows)
-        kept[kept] = ~truth[rows[kept]]
-        self.distance = distance[kept]
-        margin, self.margin_index = np.unique(rows[kept], return_inverse=True)
-        self.margin_first, self.n_margin = self.first[margin], len(margin)
-
-    def _cumulate(self, first: Ints, weights: Floats | None = None) -> Floats:
-        return np.cumsum(np.bincount(first, weights, minlength=CUTS)).astype(np.float64)
-
-    def _degrees(self, window: int) -> Floats:
-        """How anomalous each row of the margin is, from 0 to 1."""
-        n_pairs = int(np.searchsorted(self.distance, window // 2, side="right"))
-        degree = np.sqrt(1 - self.distance[:n_pairs] / max(window, 1))
-        return np.minimum(np.bincount(self.margin_index[:n_pairs], degree, minlength=self.n_margin), 1)
-
-    def _share_met(self, half: int, gap: int) -> Floats:
-        """Share at each cut of the segments with margins, merged if `gap` or less apart, that hold a flag."""
-        apart = self.starts[1:] - half - (self.ends[:-1] + half) > gap
-        starts = np.maximum(self.starts[np.concatenate([[True], apart])] - half, 0)
-        stops = np.minimum(self.ends[np.concatenate([apart, [True]])] + half, self.n_rows - 1) + 1
-        between = np.stack([starts, stops], axis=1).ravel()
-        earliest = np.minimum.reduceat(np.append(self.first, CUTS), between)[::2]
-        return self._cumulate(earliest) / len(starts)
-
-    def volume(self) -> Areas:
-        """Mean over the windows, margins counting only where flagged, precision by steps."""
-        areas = []
-        for window in range(self.window + 1):
-            soft = self._cumulate(self.margin_first, self._degrees(window))
-            hits = self.hits + soft
-            tpr, fpr = self._rates(hits, self.n_anomalous + soft / 2, self._share_met(window // 2, gap=0))
-            precision = hits / self.flagged
-            areas.append((_area(tpr, fpr), float(np.diff(tpr, prepend=0.0) @ precision)))
-        roc, pr = np.mean(areas, axis=0).tolist()
-        return Areas(roc, pr)
-
-    def range_areas(self) -> Areas:
-        """One window, all of the margins counting, precision by trapezoids."""
-        degrees = self._degrees(self.window)
-        hits = self.hits + self._cumulate(self.margin_first, degrees)
-        expected = np.full(CUTS, self.n_anomalous + degrees.sum() / 2)
-        tpr, fpr = self._rates(hits, expected, self._share_met(self.window // 2, gap=1))
-        precision = np.concatenate([[1.0], hits / self.flagged])
-        pr = np.diff(tpr, prepend=0.0) @ (precision[1:] + precision[:-1]) / 2
-        return Areas(_area(tpr, fpr), float(pr))
-
-    def _rates(self, hits: Floats, expected: Floats, share_met: Floats) -> tuple[Floats, Floats]:
-        n_normal = np.where(self.n_rows > expected, self.n_rows - expected, np.nan)
-        return np.minimum(hits / expected, 1) * share_met, (self.flagged - hits) / n_normal
-
-
-def _area(tpr: Floats, fpr: Floats) -> float:
-    """Area under the curve from (0, 0) through the points to (1, 1), by trapezoids."""
-    heights, positions = np.concatenate([[0.0], tpr, [1.0]]), np.concatenate([[0.0], fpr, [1.0]])
-    return float(np.diff(positions) @ (heights[1:] + heights[:-1]) / 2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oddwave import clean
+from oddwave import clean, threshold
 from oddwave.clean import NOWHERE, SHORT_STRETCH, WARMING_UP, Cleaner
 from oddwave.config import Detection
 from oddwave.errors import TooShortError
@@ -36,8 +36,7 @@ class Pass:
     ) -> None:
         self.metadata, self.new_scorer = metadata, new_scorer
         self.settings, self.title = settings, series.title
-        alarm = getattr(metadata, settings.scoring).alarm
-        self.threshold: float = settings.threshold or alarm.threshold
+        self.threshold = threshold.chosen(metadata, settings)
         max_gap = metadata.max_gap if settings.max_gap is None else settings.max_gap
         self.extra_notes: list[str] = []
         step = self._step(series.kind, series.ticks)

@@ -36,6 +36,7 @@ class Pipeline:
         self.settings = settings
         self.input = input
         self.detector = load(settings.model, settings.device)
+        self.detector.threshold(config.detection(settings))  # what can't be had is told at once
         chosen = (f"The device auto: {self.detector.device} was chosen.",) if settings.device == "auto" else ()
         self.notes: tuple[str, ...] = (*chosen, NO_HPIP) if settings.use_hpip else chosen
         self.detector_ids = save.file_ids([self.detector.source], strict=False)
@@ -163,10 +164,8 @@ class Pipeline:
         if first is None:
             raise InputError(f"{os.fspath(source)} has no rows.")
         about = self.detector.metadata
-        threshold = detection.threshold or getattr(about, detection.scoring).alarm.threshold
-        summary = Summary(
-            first.source, first.time_name, first.kind, threshold, about.model, detection.scoring, first.group
-        )
+        limit = self.detector.threshold(detection)
+        summary = Summary(first.source, first.time_name, first.kind, limit, about.model, detection.scoring, first.group)
 
         def rows() -> Iterator[Scored]:
             summary.events, notes = yield from self.detector.detect_chunks(chain([first], chunks), detection)

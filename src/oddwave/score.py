@@ -1,8 +1,9 @@
-"""Scores: four terms a row, each measured in how rare it is on normal rows, averaged.
+"""Scores: five terms a row, each measured in how rare it is on normal rows, averaged.
 
-The terms are the model's error, the spread (the rolling deviation is larger than usual) and the distance from
-the rolling mean, each a mean over channels, and the largest energy (error² + distance²) of a single channel, which
-a mean over many would hide; each is smoothed by a moving average. `docs/detector-format.md` has the formulas.
+The terms are the model's error, the spread (the rolling deviation is larger than usual), the distance from the
+rolling mean and the shift of that mean from a longer one, each a mean over channels, and the largest energy
+(error² + distance²) of a single channel, which a mean over many would hide; each is smoothed by a moving average.
+`docs/detector-format.md` has the formulas.
 """
 
 from __future__ import annotations

@@ -106,6 +106,8 @@ class Columns:
         the table is one series, there is no label.
     known_time_col
         Name the detector was trained with: used if the table has it, never demanded.
+    finds_label
+        Without `label_col`, a column named `label` holds the labels, also if channels are given.
     """
 
     channels: tuple[str, ...] | None = None
@@ -113,6 +115,7 @@ class Columns:
     group_col: str | None = None
     label_col: str | None = None
     known_time_col: str | None = None
+    finds_label: bool = False
 
 
 def batch(size: int) -> int:

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddwave import score, window
-from oddwave.metadata import Calibration, Metadata, Tail
+from oddwave.metadata import TERMS, Calibration, Metadata, Tail
 from oddwave.series import Floats, Windows
 
-TERMS = ("error", "spread", "distance", "single")
 _HUGE = 1e25
-_SINGLE_MOST = math.log(100)
+_MOST = np.array([math.log(1e4), math.log(100)])  # that a single channel and a shift count: of rows, one in so many
 _UNKNOWN = 1 << 60  # end of a stretch that goes on
 
 
@@ -27,7 +26,7 @@ class Scores(NamedTuple):
     score
         Shape (time,); NaN for rows that are warming up.
     terms
-        Shape (time, 4): those of `TERMS`, smoothed, before calibration.
+        Shape (time, 5): those of `TERMS`, smoothed, before calibration.
     contribution
         Shape (row, channel), rows sum to the score; from the first row above the threshold to the last one.
     first
@@ -50,14 +49,14 @@ def curve(tail: Tail) -> Curve:
 
 
 def surprises(terms: Floats, curves: Sequence[Curve]) -> Floats:
-    """Return how rare the terms of rows are, shape (time, 4).
+    """Return how rare the terms of rows are, shape (time, 5).
 
-    That of a single channel counts up to 1 in 100 rows: it tips the scale, and doesn't outweigh all others.
+    That of a single channel counts up to 1 in 10,000 rows, that of a shift up to 1 in 100: none outweighs all others.
     """
     rare = np.empty_like(terms)
     for column, tail in enumerate(curves):
         rare[:, column] = score.surprise(terms[:, column], *tail)
-    np.minimum(rare[:, -1], _SINGLE_MOST, out=rare[:, -1])
+    np.minimum(rare[:, 3:], _MOST, out=rare[:, 3:])
     return rare
 
 
@@ -95,18 +94,22 @@ class Constants:
         calibration: Calibration = getattr(metadata, scoring)
         self.size, self.stride, self.channels = metadata.size, metadata.stride, len(metadata.channels)
         self.is_full = scoring == "full"
-        self.smoothing = score.span(metadata.smoothing, scoring)
-        self.rolling = score.span(metadata.rolling, scoring)
+        self.error_rows = calibration.error_rows
+        self.smoothing = score.span(calibration.smoothing, scoring)
+        self.rolling = score.span(calibration.rolling, scoring)
+        self.long_rolling = score.span(calibration.long_rolling, scoring)
+        self.reach = score.Span(*map(max, self.rolling, self.long_rolling))
         # a plain slice when all channels are scored: no copy
         self.pick: Any = slice(None) if all(metadata.scored) else np.flatnonzero(metadata.scored)
         self.center = np.array(metadata.center)[self.pick]
         self.scale = np.array(metadata.scale)[self.pick]
-        self.spread_center = np.array(metadata.spread_center)[self.pick]
-        self.spread_scale = np.array(metadata.spread_scale)[self.pick]
+        self.spread_center = np.array(calibration.spread_center)[self.pick]
+        self.spread_scale = np.array(calibration.spread_scale)[self.pick]
         self.distance_scale = np.array(calibration.distance_scale)[self.pick]
+        self.shift_scale = np.array(calibration.shift_scale)[self.pick]
         self.tails = [curve(getattr(calibration, term)) for term in TERMS]
         self.warm_up = 0 if self.is_full else metadata.size - 1  # rows without the causal error: it needs a window
-        self.begin = (self.warm_up, 0, 0, self.warm_up)  # the first row with each term
+        self.begin = (self.warm_up, 0, 0, self.warm_up, 0)  # the first row with each term
 
 
 class StretchScorer:
@@ -126,7 +129,7 @@ class StretchScorer:
         self.constants, self.run, self.batch, self.threshold = constants, run, batch, threshold
         self.values = Rows(constants.channels)
         self.total = Rows(constants.channels + 1)  # sums of errors, and how many, of rows that windows still reach
-        self.parts = Rows(2, len(constants.center))  # each scored channel's energy, error² + distance², and spread
+        self.parts = Rows(3, len(constants.center))  # each scored channel's energy, error² + distance², spread, shift
         self.terms = Rows(len(TERMS))  # not yet smoothed
         self.next_start = self.done = 0
 
@@ -146,12 +149,12 @@ class StretchScorer:
         if self.constants.is_full:
             self._add_window_errors(is_last)
             if not is_last:  # a window that ends at the last row may come
-                lag = max(size, self.constants.rolling.after)
+                lag = max(size, self.constants.reach.after)
         rows = range(self.terms.stop, max(self.terms.stop, known - lag))
         if rows and known >= (size if self.constants.is_full else 1):
             self._add_terms(rows, is_last)
         scores = self._score(is_last)
-        self.values.drop(min(self.next_start, known - size, self.terms.stop - self.constants.rolling.before))
+        self.values.drop(min(self.next_start, known - size, self.terms.stop - self.constants.reach.before))
         self.parts.drop(self.done - self.constants.smoothing.before)
         self.terms.drop(self.done - self.constants.smoothing.before)
         return scores
@@ -188,35 +191,50 @@ class StretchScorer:
         ends = np.arange(max(rows.start, size - 1), rows.stop)
         for batch in self._batches(ends):
             at = batch - rows.start
-            errors[at] = self._errors(batch - (size - 1))[:, -1][:, self.constants.pick]
+            errors[at] = self._last_errors(batch - (size - 1))
         self.next_start = max(0, rows.stop - size + 1)
         return errors
 
+    def _last_errors(self, first_rows: NDArray[np.intp]) -> Floats:
+        """Return the mean error of the last rows of windows, shape (window, scored channel)."""
+        last = self._errors(first_rows)[:, -self.constants.error_rows :].astype(np.float64)
+        mean: Floats = np.add.reduce(last, axis=1) / last.shape[1]
+        return mean[:, self.constants.pick]
+
     def _add_terms(self, rows: range, is_last: bool) -> None:
-        """Append the terms of rows, and energy and spread of their channels."""
+        """Append the terms of rows, and energy, spread and shift of their channels."""
         known = self.values.stop
         constants = self.constants
         errors = self._row_errors(rows)
-        first = max(0, rows.start - constants.rolling.before)
+        first = max(0, rows.start - constants.reach.before)
         pair = np.empty((known - first, 2, len(constants.center)))  # z and its square, averaged together
         z = pair[:, 0]
         np.subtract(self.values.between(first, known)[:, constants.pick], constants.center, out=z)
         z /= constants.scale
         np.square(z, out=pair[:, 1])
-        means = score.rolling_mean(pair, first, 0, known if is_last else _UNKNOWN, rows, constants.rolling)
+        end = known if is_last else _UNKNOWN
+        means = score.rolling_mean(pair, first, 0, end, rows, constants.rolling)
         excess = score.log_spread(means[:, 0], means[:, 1])
         excess -= constants.spread_center
         excess /= constants.spread_scale
-        parts = np.empty((len(rows), 2, len(constants.center)))
+        parts = np.empty((len(rows), 3, len(constants.center)))
         spread = np.maximum(excess, 0.0, out=parts[:, 1])
-        distance = z[rows.start - first : rows.stop - first] - means[:, 0]
-        np.divide(np.abs(distance, out=distance), constants.distance_scale, out=distance)
+        distance = np.abs(z[rows.start - first : rows.stop - first] - means[:, 0]) / constants.distance_scale
         energy = np.add(errors * errors, distance * distance, out=parts[:, 0])
         energy[: max(0, constants.warm_up - rows.start)] = 0.0  # without an error it isn't known
-        terms = np.empty((len(rows), len(TERMS)))
-        for column, part in enumerate((errors, np.square(spread), distance)):
+        shift = np.subtract(
+            means[:, 0], score.rolling_mean(z, first, 0, end, rows, constants.long_rolling), out=parts[:, 2]
+        )
+        np.divide(np.abs(shift, out=shift), constants.shift_scale, out=shift)
+        terms = np.zeros((len(rows), len(TERMS)))
+        for column, part in (
+            (0, np.log1p(errors)),
+            (1, np.square(spread)),
+            (2, np.log1p(distance)),
+            (4, np.log1p(shift)),
+        ):
             np.add.reduce(part, axis=1, out=terms[:, column])
-        terms[:, :3] /= energy.shape[1]
+        terms /= energy.shape[1]
         energy.max(axis=1, out=terms[:, 3])
         self.parts.append(parts)
         self.terms.append(terms)
@@ -246,14 +264,14 @@ class StretchScorer:
         return score.rolling_mean(rows.data, rows.first, begin, end, wanted, self.constants.smoothing)
 
     def _contribution(self, rare: Floats, rows: range, is_last: bool) -> Floats:
-        """Share out the surprises of rows: that of spread as the channels' spreads are, the others as their energy."""
-        parts = self._smooth(self.parts, (self.constants.warm_up, 0), rows, is_last)
-        share = np.empty((len(rows), 2))
-        share[:, 1] = rare[:, 1]
+        """Share out the surprises of rows: of spread and shift as the channels' own are, the others as their energy."""
+        parts = self._smooth(self.parts, (self.constants.warm_up, 0, 0), rows, is_last)
+        share = np.empty((len(rows), 3))
         np.add(rare[:, 0], rare[:, 2] + rare[:, 3], out=share[:, 0])
+        share[:, 1:] = rare[:, [1, 4]]
         whole = np.add.reduce(parts, axis=2)
         share /= np.where(whole > 0, whole, 1.0) * len(TERMS)
         parts *= share[:, :, None]
         out = np.zeros((len(rows), self.constants.channels))
-        out[:, self.constants.pick] = parts[:, 0] + parts[:, 1]
+        out[:, self.constants.pick] = parts[:, 0] + parts[:, 1] + parts[:, 2]
         return out

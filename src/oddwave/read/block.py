@@ -207,7 +207,8 @@ class Builder:
             column = self.roles.names[self.roles.label or 0]
             raise InputError(
                 f"{self.source}, {self.place} {block.lines[at]}, column {shown(column)}: "
-                f"the label {shown(given)} is neither 0 nor 1.\nLabels are 1 (anomalous) and 0 (normal)."
+                f"the label {shown(given)} is neither 0 nor 1.\n"
+                "Write 1 (anomalous) and 0 (normal), or rename the column if it holds no labels."
             )
         return values.astype(np.int8)
 

@@ -66,8 +66,9 @@ def assign(names: Sequence[str], columns: Columns) -> Roles:
     taken = {at for at in (group, label) if at is not None}
     if time is None:
         time = _known_time(names, columns, taken)
-    if label is None and columns.channels is None:
-        found = (at for at, name in enumerate(names) if name in LABEL_NAMES and at != time)
+    if label is None and (columns.channels is None or columns.finds_label):
+        free = [name in LABEL_NAMES and name not in (columns.channels or ()) for name in names]
+        found = (at for at, is_free in enumerate(free) if is_free and at != time)
         label = next(found, None)
     taken |= {at for at in (time, label) if at is not None}
     if columns.channels is None:

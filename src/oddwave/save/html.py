@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -33,7 +34,7 @@ BUCKETS = 16_000  # of few lines
 EVENTS = 1000  # of more, those with the highest peaks are listed
 EXACT = 1000  # so many values keep all their digits; more of them keep seven
 LETTERS = 300  # of a name or a time
-SCRIPTS = ("uplot.min.js", "text.js", "panels.js", "page.js")
+SCRIPTS = ("uplot.min.js", "text.js", "panels.js", "charts.js")  # all that charts need
 STYLES = ("uplot.min.css", "style.css")
 LARGEST_SHORT = 3e38
 WHOLE = 1 << 53  # JavaScript's numbers are exact up to here
@@ -52,31 +53,42 @@ def to_html(result: Result, save_path: str | PathLike[str]) -> Path:
 
 def _page(result: Result) -> bytes:
     summary = result.summary()
-    style = "\n".join(map(_part, STYLES))
-    script = f"/*\n{_part('uplot-license.txt').strip()}\n*/\n" + "\n".join(map(_part, SCRIPTS))
     slots = {
-        "title": escape(_text(title(summary))),
+        "title": escape(shown(title(summary))),
         "verdict": escape(_verdict(summary)),
+        "charts": part("charts.html"),
+        "data": embedded(_data(result, summary)),
+    }
+    return assembled(part("page.html"), slots, map(part, STYLES), map(part, (*SCRIPTS, "page.js")))
+
+
+def assembled(template: str, slots: Mapping[str, str], styles: Iterable[str], scripts: Iterable[str]) -> bytes:
+    """Return a page whose security policy lets it run these scripts and styles only.
+
+    Parameters
+    ----------
+    template
+        HTML with `{{name}}` where something is to be put in.
+    slots
+        What to put in, as HTML.
+    """
+    style, script = "\n".join(styles), "\n".join(scripts)
+    slots = {
+        **slots,
         "version": f"Made by Oddwave {__version__}",
         "style": style,
         "style hash": _hash(style),
         "script": script,
         "script hash": _hash(script),
-        "data": _embedded(_data(chart(result, _buckets(result), CHANNELS), summary)),
     }
     # in one go: what was put in isn't looked at again
-    return SLOT.sub(lambda slot: slots[slot[1]], _part("page.html")).encode("utf-8")
+    return SLOT.sub(lambda slot: slots[slot[1]], template).encode("utf-8")
 
 
-def _buckets(result: Result) -> int:
-    """Return how many buckets to draw; a row each if that takes no more values than smallest and largest of buckets."""
-    lines = 1 + min(CHANNELS, len(result.series.channels))
-    buckets = min(VALUES // lines // 2, BUCKETS)
-    return 2 * buckets if len(result.series) <= 2 * buckets else buckets
-
-
-def _part(name: str) -> str:
-    return (PAGE / name).read_text("utf-8")
+def part(name: str) -> str:
+    """Return a part of the page; uPlot's code comes with its licence."""
+    text = (PAGE / name).read_text("utf-8")
+    return text if name != "uplot.min.js" else f"/*\n{part('uplot-license.txt').strip()}\n*/\n{text}"
 
 
 def _hash(text: str) -> str:
@@ -84,7 +96,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _embedded(data: dict[str, Any]) -> str:
+def embedded(data: Mapping[str, Any]) -> str:
     """Return JSON in which nothing can end the element that it stands in."""
     return msgspec.json.encode(data).decode().replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -94,7 +106,7 @@ def _verdict(summary: Summary) -> str:
     if not summary.events:
         return f"{headline(summary)}."
     worst = max(summary.events, key=lambda event: event.peak_score)
-    start, end = _text(worst.start), _text(worst.end)
+    start, end = shown(worst.start), shown(worst.end)
     which = "It" if len(summary.events) == 1 else "The worst"
     if worst.rows == 1:
         when = f"is one row, at {start}"
@@ -106,22 +118,47 @@ def _verdict(summary: Summary) -> str:
     return f"{headline(summary)}. {which} {when}; {peak}."
 
 
-def _data(drawn: Chart, summary: Summary) -> dict[str, Any]:
-    """Return what the page's script shows."""
+def _data(result: Result, summary: Summary) -> dict[str, Any]:
+    """Return what the script of a result's page shows."""
+    drawn = drawing(result, CHANNELS, VALUES)
+    is_cut = len(drawn.events) > EVENTS
+    return chart_data(drawn, summary, EVENTS) | {
+        "facts": _facts(drawn, summary),
+        "events_title": f"The {EVENTS:,} highest of {len(drawn.events):,} events" if is_cut else "Events",
+        "reasons": [f"{reason}: {count:,} of {summary.rows:,} rows" for reason, count in summary.unscored.items()],
+        "notes": [visible(note) for note in summary.notes],
+    }
+
+
+def drawing(result: Result, channels: int, values: int) -> Chart:
+    """Return the chart of a result with so many values in all; a row each if that takes no more than its extremes."""
+    lines = 1 + min(channels, len(result.series.channels))
+    buckets = min(values // lines // 2, BUCKETS)
+    return chart(result, 2 * buckets if len(result.series) <= 2 * buckets else buckets, channels)
+
+
+def chart_data(
+    drawn: Chart, summary: Summary, most: int, labels: Iterable[tuple[int, int, bool]] = ()
+) -> dict[str, Any]:
+    """Return what the charts' script draws.
+
+    Parameters
+    ----------
+    most
+        Events that can be chosen: those with the highest peaks.
+    labels
+        Stretches of rows known to be anomalous: first row, last row, whether it was found.
+    """
     places, times, base = _axis(drawn)
 
     def at(row: int) -> float:
         return float(np.interp(row, drawn.edges, places))
 
-    numbered = list(enumerate(drawn.events, 1))
-    if is_cut := len(numbered) > EVENTS:
-        numbered = sorted(sorted(numbered, key=lambda item: -item[1].peak_score)[:EVENTS])
     return {
         "kind": drawn.kind,
         "zone": drawn.zone,
         "precision": _precision(drawn),
         "base": base,
-        "facts": _facts(drawn, summary),
         "rows": _packed(drawn.edges),
         "places": _packed(places),
         "times": None if times is None else _packed(times),
@@ -129,30 +166,34 @@ def _data(drawn: Chart, summary: Summary) -> dict[str, Any]:
         "threshold": drawn.threshold,
         "threshold_text": number(drawn.threshold),
         "score": _line(drawn.score),
-        "channels": [{"name": _text(line.name), **_line(line)} for line in drawn.channels],
+        "channels": [{"name": shown(line.name), **_line(line)} for line in drawn.channels],
         "how": _how(drawn, summary),
-        "events_title": f"The {EVENTS:,} highest of {len(drawn.events):,} events" if is_cut else "Events",
         "events": [
             {"number": place, "from": at(event.start_row), "to": at(event.end_row), **_event(event)}
-            for place, event in numbered
+            for place, event in highest(drawn.events, most)
         ],
-        "spans": [(at(part.start), at(part.stop - 1)) for part in drawn.anomalous] if is_cut else [],
+        "spans": [(at(part.start), at(part.stop - 1)) for part in drawn.anomalous] if len(drawn.events) > most else [],
         "unscored": [(at(part.start), at(part.stop - 1), part.reason) for part in drawn.unscored],
-        "reasons": [f"{reason}: {count:,} of {summary.rows:,} rows" for reason, count in summary.unscored.items()],
-        "notes": [visible(note) for note in summary.notes],
+        "labels": [(at(first), at(last), is_found) for first, last, is_found in labels],
     }
 
 
+def highest(events: Sequence[Event], most: int) -> list[tuple[int, Event]]:
+    """Return so many events with the highest peaks, each with its number, in the order of time."""
+    numbered = list(enumerate(events, 1))
+    return sorted(sorted(numbered, key=lambda item: -item[1].peak_score)[:most])
+
+
 def _facts(drawn: Chart, summary: Summary) -> list[tuple[str, str]]:
-    facts = [("Input", _text(summary.input_path))]
+    facts = [("Input", shown(summary.input_path))]
     if summary.group is not None:
-        facts.append(("Group", _text(summary.group)))
+        facts.append(("Group", shown(summary.group)))
     facts.append(("Rows", f"{summary.rows:,}"))
     if len(drawn.times):
-        name = "Rows from" if drawn.kind == "row" else f"From ({_text(summary.time_name)})"
-        facts += [(name, _text(drawn.times[0])), ("To", _text(drawn.times[-1]))]
+        name = "Rows from" if drawn.kind == "row" else f"From ({shown(summary.time_name)})"
+        facts += [(name, shown(drawn.times[0])), ("To", shown(drawn.times[-1]))]
     return [
-        *facts, ("Model", _text(summary.model)), ("Scoring", summary.scoring), ("Threshold", number(drawn.threshold))
+        *facts, ("Model", shown(summary.model)), ("Scoring", summary.scoring), ("Threshold", number(drawn.threshold))
     ]  # fmt: skip
 
 
@@ -173,14 +214,14 @@ def _how(drawn: Chart, summary: Summary) -> str:
 
 def _event(event: Event) -> dict[str, Any]:
     return {
-        "start": _text(event.start),
-        "end": _text(event.end),
+        "start": shown(event.start),
+        "end": shown(event.end),
         "duration": event.duration,
         "lasted": span(event.duration),
         "rows": event.rows,
         "peak": event.peak_score,
         "peak_text": number(event.peak_score),
-        "channels": [(_text(name), share) for name, share in event.channels],
+        "channels": [(shown(name), share) for name, share in event.channels],
     }
 
 
@@ -230,7 +271,7 @@ def _packed(values: NDArray[Any], is_short: bool = False) -> dict[str, Any]:
     return {"bytes": data.itemsize, "base": base, "base64": base64.b64encode(data.tobytes()).decode()}
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a name or a time as it can be shown: no control characters, and not without end."""
     text = visible(str(value))
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"

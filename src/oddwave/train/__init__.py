@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
-from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -18,24 +18,26 @@ import numpy as np
 from msgspec import Meta
 
 import oddwave
-from oddwave import calibrate, classical, clean, config, detector_file, graph
-from oddwave.calibrate import FLOOR, rounded
-from oddwave.clean import Cleaner
-from oddwave.config import Section
+from oddwave import calibrate, classical, config, detector_file, threshold
+from oddwave.calibrate import LEAST_DEVIATION, Run, rounded
+from oddwave.config import Scoring, Section
 from oddwave.detector import FILE_NAME, Detector
-from oddwave.errors import ConfigError, DetectorFileError, InputError, MissingExtraError, TrainingError, nearest
-from oddwave.metadata import Alarm, Metadata, Time
+from oddwave.errors import ConfigError, MissingExtraError, TrainingError, nearest
+from oddwave.metadata import Alarm, Calibration, Metadata
 from oddwave.runtime import Runtime
-from oddwave.series import TICKS_PER_S, Columns, Floats, Series, batch
+from oddwave.series import Floats, batch
+from oddwave.train import blocks, fitting, rows
+from oddwave.train.blocks import FIT, HOLD, STOP, VERIFY, split
+from oddwave.train.fitting import Task
+from oddwave.train.folder import CONFIG, Folder, Made
+from oddwave.train.rows import Normal
 
 if TYPE_CHECKING:
     from oddwave.train.loop import Progress
 
-# Shares of the rows, in time order: to fit the model, to stop it early, and to calibrate scores and thresholds. What
-# isn't stopped early (scaling, the usual spread, the classical models) is fitted to the first two.
-FIT, STOP, HOLD = 0.7, 0.1, 0.2
-_LEAST_DEVIATION = 1e-8
-_USUAL_WINDOWS = 8192
+__all__ = ["FIT", "HOLD", "STOP", "VERIFY", "Training", "names", "neural", "scaling", "split", "train"]
+
+LEAST_ROWS = 20
 _HIGHEST = 1e25  # what scoring reads at most
 
 
@@ -53,16 +55,41 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[str, ...] | None,
         Meta(description="Channels to score; None: all but those that hold only 0 and 1 in training."),
     ] = None
-    smoothing: Annotated[int, Meta(ge=1, description="Rows of the moving average over the terms.")] = 31
-    rolling: Annotated[int, Meta(ge=2, description="Rows of the rolling mean and deviation.")] = 101
+    smoothing: Annotated[int, Meta(ge=1, description="Rows of the moving average over the terms, in `full`.")] = 31
+    rolling: Annotated[int, Meta(ge=2, description="Rows of the rolling mean and deviation, in `full`.")] = 101
+    causal_smoothing: Annotated[int, Meta(ge=1, description="The same in `causal`: fewer, since all lie behind.")] = 7
+    causal_rolling: Annotated[int, Meta(ge=2, description="The same in `causal`.")] = 51
+    causal_error: Annotated[int, Meta(ge=1, description="Last rows of a window whose errors `causal` averages.")] = 31
+    long_rolling: Annotated[int, Meta(ge=2, description="Rows of the longer mean that a shift is measured from.")] = 401
     max_gap: Annotated[int, Meta(ge=0, le=10_000, description="Longest run of missing rows to fill.")] = 3
     step_s: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="Time step; None: the median.")] = None
-    rate: Annotated[float, Meta(gt=0, le=0.1, description="Share of normal rows that the threshold may flag.")] = 0.001
+    false_alarms: Annotated[
+        float | str,
+        Meta(description="Budget of false alarms: events in a time, as 1/day, or a share of normal rows, as 0.001."),
+    ] = 0.01
     feature_cols: Annotated[tuple[str, ...] | None, Meta(description="Channels to read; None: all numeric ones.")] = (
         None
     )
     time_col: str | None = None
     label_col: str | None = None
+    group_col: Annotated[
+        str | None, Meta(description="Column that splits the table into series of the same channels; None: one series.")
+    ] = None
+    per_group: Annotated[
+        bool, Meta(description="Train a detector for each group, or file, instead of one for all.")
+    ] = False
+    exclude: Annotated[
+        tuple[str, ...],
+        Meta(description="Times to leave out, such as maintenance: start/end, the end not part of it."),
+    ] = ()
+    mask_col: Annotated[str | None, Meta(description="Column with 1 in rows to leave out; None: there is none.")] = None
+    start: Annotated[
+        str | None,
+        Meta(description="Go on from the weights of a shipped model or a run folder; None: from random weights."),
+    ] = None
+    resume: Annotated[bool, Meta(description="Go on with the training in the run folder, if one was interrupted.")] = (
+        False
+    )
     data_name: Annotated[str, Meta(description="What the data is, for the model card.")] = ""
     licence: Annotated[str, Meta(description="Licence of the data.")] = ""
 
@@ -91,11 +118,12 @@ def train(
     Parameters
     ----------
     data
-        Anything that holds one series: a path, a frame, an array.
+        A file, `-`, a frame or an array; a folder with `train.*`; another folder, a pattern or a list of files, each a
+        series of the same channels.
     model
         One of `names()`.
     out
-        Folder for the detector file; None: it is only returned.
+        Run folder, for the detector and all about its training; None: the detector is only returned.
     progress
         Called after each epoch.
     settings
@@ -104,93 +132,56 @@ def train(
     Raises
     ------
     InputError
-        If the data can't be read, or holds several series.
+        If the data can't be read.
     ConfigError
         If the model or a setting is unknown.
     TrainingError
         If there are too few rows, or the loss stops being a number.
     """
+    training, options = settings_of(model, settings)
+    return _trained(data, rows.read(data, training), model, training, options, out, progress)
+
+
+def finish(folder: str | PathLike[str]) -> Detector:
+    """Make a detector of the best weights so far in the folder of an interrupted training, as its config.yaml says.
+
+    Raises
+    ------
+    ConfigError
+        If the folder lacks what that needs.
+    """
+    from oddwave import training_file
+
+    file = training_file.read(Path(folder) / CONFIG)
+    if file.Global.dataset_dir is None:
+        raise ConfigError(f"{folder}: its {CONFIG} names no data. Train again from the same rows, with resume.")
+    settings = training_file.settings(file) | {"resume": True, "per_group": False}
+    training, options = settings_of(file.Global.model, settings)
+    normal = rows.read(file.Global.dataset_dir, training)
+    return _trained(file.Global.dataset_dir, normal, file.Global.model, training, options, folder, None, is_over=True)
+
+
+def train_groups(
+    data: Any,
+    model: str = "DLinear_ad",
+    out: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Iterator[tuple[str, Detector]]:
+    """Train a detector for each group of `group_col`, or each file, in a folder of its name; else as `train`."""
+    training, options = settings_of(model, settings)
+    for name, normal in rows.read_groups(data, training):
+        yield name, _trained(data, normal, model, training, options, out and Path(out) / name, progress)
+
+
+def settings_of(model: str, settings: Mapping[str, Any]) -> tuple[Training, dict[str, Any]]:
+    """Check settings before anything is read; separate those of every training from the model's own."""
     if model not in names():
         raise ConfigError(
             f"There is no model {model!r} to train.{nearest(model, names())} Known are {', '.join(names())}."
         )
     if model in neural():
         _need_torch(model)
-    training, options = _split_settings(settings, model)
-    series = _read(data, training)
-    stretches, step, notes = _stretches(series, training)
-    fit, stop, hold = split(stretches, (FIT, STOP, HOLD))
-    learned = [*fit, *stop]
-    center, scale = _scaling(learned, series)
-    fitter = _fit_neural if model in neural() else _fit_classical
-    size, stride, build, facts = fitter(model, training, options, fit, stop, (center, scale), progress)
-    channels = len(series.channels)
-    usual = _usual_error(build(np.ones(channels)), hold, size)
-    model_bytes = build(usual)
-    blank = calibrate.blank(channels)
-    metadata = Metadata(
-        format=1, model=model, settings=facts.pop("settings"), channels=list(series.channels),
-        scored=_scored(series, training), size=size, stride=stride, combine="mean",
-        smoothing=training.smoothing, rolling=training.rolling, max_gap=training.max_gap,
-        center=rounded(center), scale=rounded(scale), spread_center=[0.0] * channels, spread_scale=[1.0] * channels,
-        full=blank, causal=blank, time=Time(name=series.time_name, kind=series.kind, step=step),
-        training={"data": training.data_name, "rows": len(series), "fit": sum(map(len, fit)), **facts},
-        licence=training.licence, versions=_versions(model), graph_sha256="",
-    )  # fmt: skip
-    runtime = Runtime(model_bytes, model)
-    metadata = calibrate.calibrate(metadata, runtime.errors, learned, hold, training.rate, batch(size))
-    detector = Detector(detector_file.encode(model_bytes, metadata), source=str(out or model))
-    detector.notes = (*series.notes, *notes, *_few(metadata.full.alarm))
-    if out is not None:
-        detector_file.save(Path(out) / FILE_NAME, model_bytes, metadata)
-    return detector
-
-
-def split(stretches: Sequence[Floats], shares: Sequence[float]) -> list[list[Floats]]:
-    """Cut stretches into blocks of time with these shares of all rows, without copying.
-
-    Examples
-    --------
-    >>> rows = np.arange(10.0)[:, None]
-    >>> [[len(part) for part in block] for block in split([rows[:6], rows[6:]], (0.7, 0.1, 0.2))]
-    [[6, 1], [1], [2]]
-    """
-    n_rows = sum(map(len, stretches))
-    edges = np.rint(np.cumsum([0.0, *shares]) * n_rows).astype(int).tolist()
-    blocks: list[list[Floats]] = []
-    for begin, end in pairwise(edges):
-        block, first = [], 0
-        for stretch in stretches:
-            part = stretch[max(begin - first, 0) : max(end - first, 0)]
-            first += len(stretch)
-            if len(part):
-                block.append(part)
-        blocks.append(block)
-    return blocks
-
-
-def scaling(stretches: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of each channel; 1 for a constant one."""
-    rows = np.concatenate(stretches)
-    center, scale = rows.mean(axis=0), rows.std(axis=0)
-    # the deviation of a large constant isn't 0 but a rounding error
-    return center, np.where(scale <= _LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, scale)
-
-
-def _scaling(stretches: Sequence[Floats], series: Series) -> tuple[Floats, Floats]:
-    """Return the scaling, or name the channel whose values are too large to have one."""
-    highest = np.max([np.abs(stretch).max(axis=0) for stretch in stretches], axis=0)
-    if highest.max() > _HIGHEST:
-        channel = series.channels[int(np.argmax(highest))]
-        raise TrainingError(
-            f"{series.source}, channel {channel}: the value {highest.max():g} is too large to train with.\n"
-            f"Correct values beyond {_HIGHEST:g}, or leave the channel out with feature_cols."
-        )
-    return scaling(stretches)
-
-
-def _split_settings(settings: Mapping[str, Any], model: str) -> tuple[Training, dict[str, Any]]:
-    """Separate the settings of every training from the model's own, whose values the model checks."""
     from oddwave.train import models
     from oddwave.train.plan import Plan
 
@@ -199,154 +190,159 @@ def _split_settings(settings: Mapping[str, Any], model: str) -> tuple[Training, 
     config.check_known(settings, list(known), f"train {model}")
     common = {key: value for key, value in settings.items() if key in Training.__struct_fields__}
     options = {key: value for key, value in settings.items() if key not in common}
-    return config.build(Training, common, f"train {model}", strict=False), options
+    training = config.build(Training, common, f"train {model}", strict=False)
+    threshold.budget(training.false_alarms)
+    fitting.window(model, options, training.input_len, training.stride)
+    return training, options
 
 
-def _read(data: Any, training: Training) -> Series:
-    from oddwave import read
-
-    columns = Columns(training.feature_cols, training.time_col, None, training.label_col)
-    found = list(read.read(data, columns))
-    if len(found) != 1:
-        raise InputError(f"Training takes one series, but got {len(found)}. Give one file of normal rows.")
-    return found[0]
-
-
-def _stretches(series: Series, training: Training) -> tuple[list[Floats], float | None, list[str]]:
-    """Return the gap-free stretches in time order, the step in seconds or units of the time, and notes."""
-    order = np.argsort(series.ticks, kind="stable")
-    ticks, values = series.ticks[order], series.values[order]
-    notes = []
-    if series.labels is not None and series.labels.any():
-        values[series.labels[order] == 1] = np.nan
-        notes.append(f"Rows labelled anomalous and left out: {int(series.labels.sum()):,}.")
-    unit = TICKS_PER_S if series.kind == "datetime" else 1
-    step = None if series.kind == "row" else clean.typical_step(ticks)
-    if training.step_s is not None and series.kind != "row":
-        step = training.step_s * unit
-    cleaner = Cleaner(series.source, values.shape[1], step, training.max_gap)
-    stretches = [values for values, _ in cleaner.push(ticks, values).stretches]
-    if not stretches:
-        raise TrainingError(f"{series.source} has no row in which each channel has a value. Leave empty channels out.")
-    return stretches, None if step is None else step / unit, [*notes, *cleaner.notes()]
-
-
-def _fit_neural(
+def _trained(
+    data: Any,
+    normal: Normal,
     model: str,
     training: Training,
     options: dict[str, Any],
-    fit: Sequence[Floats],
-    stop: Sequence[Floats],
-    scaled: tuple[Floats, Floats],
+    out: str | PathLike[str] | None,
     progress: Progress | None,
-) -> tuple[int, int, classical.Build, dict[str, Any]]:
-    from oddwave.train import loop, models
-    from oddwave.train.export import to_onnx
-    from oddwave.train.plan import Plan
-    from oddwave.train.scored import Scored
+    is_over: bool = False,
+) -> Detector:
+    size, stride = fitting.window(model, options, training.input_len, training.stride)
+    n_rows = sum(len(stretch) for stretches in normal.series for stretch in stretches)
+    if n_rows < LEAST_ROWS:
+        raise TrainingError(
+            f"{normal.source} has {n_rows} rows to learn from, too few to fit, calibrate and verify a detector.\n"
+            f"Give more rows: {LEAST_ROWS} at the very least, better some thousands."
+        )
+    block = blocks.cut(normal.series)
+    center, scale = scaling(block.learned, normal)
+    folder = None if out is None else Folder(out, goes_on=training.resume)
+    if folder is not None:
+        folder.begin(data, model, training, _effective(model, options))
+    task = Task(
+        model, options, size, stride, block.fit, block.stop, center, scale,
+        progress if folder is None else folder.reporting(progress), None if folder is None else folder.checkpoint,
+        training.resume, is_over, training.start, _identity(normal, training),
+    )  # fmt: skip
+    fitted = (fitting.neural if model in neural() else fitting.fit_classical)(task)
+    channels = len(normal.channels)
+    folds, held = blocks.folds(normal.series, size)
+    plain = fitting.Usual(fitted.run, size)
+    usual = _usual_error(plain, folds, block.hold)
+    model_bytes = fitted.build(usual)
+    metadata = Metadata(
+        format=1, model=model, settings=fitted.settings, channels=list(normal.channels),
+        scored=_scored(normal, training), size=size, stride=stride, combine="mean",
+        max_gap=training.max_gap, center=rounded(center), scale=rounded(scale),
+        full=_blank(training, channels, size, "full"), causal=_blank(training, channels, size, "causal"),
+        time=normal.time, training=_facts(normal, training, block, fitted.facts), licence=training.licence,
+        versions=_versions(model), graph_sha256="",
+    )  # fmt: skip
 
-    center, scale = scaled
-    size, stride = _window(training, 96)
-    plan_options = {key: value for key, value in options.items() if key in Plan.__struct_fields__}
-    own = {key: value for key, value in options.items() if key not in plan_options}
-    settings, plan = models.settings(model, own), models.plan(model, plan_options)
-    _check_size(model, settings, size, len(center))
-    z = [[((stretch - center) / scale).astype(np.float32) for stretch in block] for block in (fit, stop)]
-    trained, history = loop.fit(
-        model, settings, fit=z[0], stop=z[1], size=size, channels=len(center), plan=plan, progress=progress
+    run = Runtime(model_bytes, model).errors
+
+    def refit(others: Sequence[Floats]) -> Run:
+        """Return the graph in units of its usual error on other rows, fitted to these if it is quick to fit."""
+        if fitted.refit is None:
+            found = plain.of(others)
+            factor = (usual / (usual if found is None else found)).astype(np.float32)
+            return lambda windows: run(windows) * factor
+        anew = fitted.refit(others)
+        found = fitting.Usual(fitting.run_of(anew, channels), size).of(others)
+        return Runtime(anew(usual if found is None else found), model).errors
+
+    metadata, verified = calibrate.calibrate(
+        metadata, run, refit, folds, held, block.verify, threshold.budget(training.false_alarms), batch(size)
     )
-
-    def build(usual: Floats) -> bytes:
-        return to_onnx(Scored(trained, center, scale, usual), size, len(center))
-
-    facts = {
-        "settings": msgspec.to_builtins(getattr(trained, "settings", settings)) | msgspec.to_builtins(plan),
-        "epochs": len(history.losses),
-        "best_epoch": history.best_epoch,
-        "held_out_loss": min(history.held_out_losses, default=None),
-    }
-    return size, stride, build, facts
+    seen = {scoring: found.facts() for scoring, found in verified.items()}
+    metadata = msgspec.structs.replace(metadata, training={**metadata.training, "verified": seen})
+    detector = Detector(detector_file.encode(model_bytes, metadata), source=str(folder.path if folder else model))
+    stopped = [fitted.history.note] if fitted.history and fitted.history.note else []
+    detector.notes = (*normal.notes, *stopped, *_few(metadata.full.alarm))
+    if folder is not None:
+        detector_file.save(folder.path / FILE_NAME, model_bytes, metadata)
+        folder.end(detector, Made(data, training, normal, block, fitted, size, verified))
+    return detector
 
 
-def _check_size(model: str, settings: Section, size: int, channels: int) -> None:
-    """Refuse what would make a detector that is too large to be used, before it is trained."""
-    import torch
-
-    from oddwave.train import models
-    from oddwave.train.export import to_onnx
-    from oddwave.train.scored import Scored
-
-    ones = np.ones(channels)
-    with torch.random.fork_rng(devices=[]):
-        untrained = models.build(model, settings, size, channels)
-    try:
-        graph.inspect(to_onnx(Scored(untrained, ones, ones, ones), size, channels), model, size, channels)
-    except DetectorFileError as error:
-        reason = str(error).partition(": ")[2].partition(". Get a fresh")[0]
+def _usual_error(plain: fitting.Usual, folds: Sequence[list[Floats]], hold: Sequence[Floats]) -> Floats:
+    """Return each channel's usual error on held-out rows, or on all rows where it is larger: what is normal drifts."""
+    everywhere, unseen = plain.of([stretch for fold in folds for stretch in fold]), plain.of(hold)
+    if everywhere is None:
         raise TrainingError(
-            f"{model} is too large with windows of {size} rows and {channels} channels: {reason}.\n"
-            "Give a smaller input_len, fewer channels, or smaller settings."
-        ) from None
-
-
-def _fit_classical(
-    model: str,
-    training: Training,
-    options: dict[str, Any],
-    fit: Sequence[Floats],
-    stop: Sequence[Floats],
-    scaled: tuple[Floats, Floats],
-    progress: Progress | None,  # noqa: ARG001
-) -> tuple[int, int, classical.Build, dict[str, Any]]:
-    if training.input_len is not None:
-        options = {**options, "input_len": training.input_len}
-    settings = config.build(classical.SETTINGS[model], options, model, strict=False)
-    size, stride = _window(training, settings.input_len)
-    build = classical.fit(settings, [*fit, *stop], *scaled)
-    return size, stride, build, {"settings": msgspec.to_builtins(settings)}
-
-
-def _window(training: Training, usual: int) -> tuple[int, int]:
-    """Return the rows of a window and the stride, or refuse them before anything is fitted."""
-    size = training.input_len or usual
-    stride = training.stride or max(1, size // 2)
-    if stride > size:
-        raise ConfigError(f"stride is {stride}, but a window has {size} rows. Give at most {size}.")
-    return size, stride
-
-
-def _usual_error(graph: bytes, hold: Sequence[Floats], size: int) -> Floats:
-    """Return each channel's root mean square error on held-out windows, at least 0.1 deviations."""
-    run = Runtime(graph, "the model").errors
-    squares, count = np.zeros(1), 0
-    views = [np.lib.stride_tricks.sliding_window_view(part, size, axis=0) for part in hold if len(part) >= size]
-    stride = max(1, -(-sum(map(len, views)) // _USUAL_WINDOWS))
-    for view in (view[::stride] for view in views):
-        for i in range(0, len(view), batch(size)):
-            windows = np.ascontiguousarray(view[i : i + batch(size)].transpose(0, 2, 1), dtype=np.float32)
-            errors = run(windows).astype(np.float64)
-            squares = squares + np.square(errors).sum(axis=(0, 1))
-            count += errors.shape[0] * errors.shape[1]
-    if not count:
-        raise TrainingError(
-            f"No held-out stretch of normal rows is as long as a window of {size}.\n"
+            f"No stretch of normal rows is as long as a window of {plain.size}.\n"
             "Give more rows, or train with a smaller input_len."
         )
-    return np.maximum(np.sqrt(squares / count), FLOOR)
+    return everywhere if unseen is None else np.maximum(everywhere, unseen)
 
 
-def _scored(series: Series, training: Training) -> list[bool]:
+def _blank(training: Training, channels: int, size: int, scoring: Scoring) -> Calibration:
+    """Return a calibration that knows only over how many rows it looks."""
+    if scoring == "full":
+        return calibrate.blank(channels, 1, training.smoothing, training.rolling, training.long_rolling)
+    rows = min(training.causal_error, size)
+    return calibrate.blank(channels, rows, training.causal_smoothing, training.causal_rolling, training.long_rolling)
+
+
+def _effective(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model's own settings and its plan in full: what they are by default may change with the version."""
+    if model in classical.SETTINGS:
+        return dict(options)
+    from oddwave.train import models
+    from oddwave.train.plan import Plan
+
+    of_plan = {key: value for key, value in options.items() if key in Plan.__struct_fields__}
+    own = {key: value for key, value in options.items() if key not in of_plan}
+    sections = (models.plan(model, of_plan), models.settings(model, own))
+    return {key: value for section in sections for key, value in msgspec.to_builtins(section).items()}
+
+
+def _identity(normal: Normal, training: Training) -> str:
+    """Tell these rows and settings from others: a checkpoint of other ones isn't gone on with."""
+    told = (normal.channels, normal.n_rows, normal.n_left_out, normal.sketch, training.max_gap, training.step_s)
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+
+
+def scaling(stretches: Sequence[Floats], normal: Normal) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each channel, 1 for a constant one.
+
+    Raises
+    ------
+    TrainingError
+        If a channel's values are too large to have them.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below
+        center, scale, highest = rows.moments(stretches)
+    if highest.max() > _HIGHEST:
+        channel = normal.channels[int(np.argmax(highest))]
+        raise TrainingError(
+            f"{normal.source}, channel {channel}: the value {highest.max():g} is too large to train with.\n"
+            f"Correct values beyond {_HIGHEST:g}, or leave the channel out with feature_cols."
+        )
+    # the deviation of a large constant isn't 0 but a rounding error
+    return center, np.where(scale <= LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, scale)
+
+
+def _scored(normal: Normal, training: Training) -> list[bool]:
     """Say which channels are scored: those named, else all but switches (only 0 and 1), unless nothing is left."""
     if training.scored is not None:
-        unknown = [name for name in training.scored if name not in series.channels]
+        unknown = [name for name in training.scored if name not in normal.channels]
         if unknown:
             raise ConfigError(
-                f"scored names {unknown[0]!r}, which is no channel.{nearest(unknown[0], series.channels)}"
+                f"scored names {unknown[0]!r}, which is no channel.{nearest(unknown[0], normal.channels)}"
             )
-        return [name in training.scored for name in series.channels]
-    values = series.values
-    is_switch = (np.isnan(values) | (values == 0) | (values == 1)).all(axis=0)
-    return [True] * values.shape[1] if is_switch.all() else (~is_switch).tolist()
+        return [name in training.scored for name in normal.channels]
+    return [True] * len(normal.channels) if normal.is_switch.all() else (~normal.is_switch).tolist()
+
+
+def _facts(normal: Normal, training: Training, block: blocks.Blocks, fitted: dict[str, Any]) -> dict[str, Any]:
+    """Sum up the training for the detector file."""
+    return {
+        "data": training.data_name,
+        "rows": normal.n_rows,
+        "fit": sum(map(len, block.fit)),
+        **fitted,
+        "sketch": normal.sketch,
+    }
 
 
 def _few(alarm: Alarm) -> list[str]:

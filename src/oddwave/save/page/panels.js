@@ -6,6 +6,7 @@ const times = page.times ? unpack(page.times) : places; // and their times
 const points = spread();
 const isWholeNumbers = page.kind !== "datetime" && times.every(Number.isInteger);
 const [LEFT, RIGHT] = [60, 14]; // pixels beside what is drawn; the style sheet knows them too
+const LABEL = 5; // pixels that the bar of labelled rows is high
 const LARGEST = 1e200;
 const WHOLE_STEPS = Array.from({ length: 48 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
 
@@ -52,10 +53,12 @@ function dots(plot, which, hasRoom) {
 /** Colours of the style sheet, since a canvas can't use them by itself. */
 let colours = {};
 function readColours() {
-  const style = getComputedStyle(document.documentElement);
-  for (const name of ["line", "band", "over", "event", "chosen", "grid", "quiet", "hatch"]) {
-    colours[name] = style.getPropertyValue(`--${name}`).trim();
+  const probe = document.body.appendChild(document.createElement("i"));
+  for (const name of ["line", "band", "over", "event", "chosen", "label", "missed", "grid", "quiet", "hatch"]) {
+    probe.style.color = `var(--${name})`;
+    colours[name] = getComputedStyle(probe).color;
   }
+  probe.remove();
   const tile = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
   const pen = tile.getContext("2d");
   pen.strokeStyle = colours.hatch;
@@ -83,7 +86,7 @@ function boxOf(plot, from, to) {
   return right > left ? { left, width: right - left } : null;
 }
 
-/** Behind the lines: what wasn't scored is hatched, events are shaded. */
+/** Behind the lines: what wasn't scored is hatched, events are shaded, labelled rows have a bar below. */
 function drawBehind(plot) {
   const { ctx, bbox } = plot;
   const fill = ([from, to], colour) => {
@@ -95,6 +98,13 @@ function drawBehind(plot) {
   for (const span of page.unscored) fill(span, colours.hatching);
   for (const span of page.spans) fill(span, colours.event);
   page.events.forEach(({ from, to }, i) => fill([from, to], i === chosen ? colours.chosen : colours.event));
+  for (const [from, to, isFound] of page.labels) {
+    const box = boxOf(plot, from, to);
+    if (!box) continue;
+    const height = LABEL * devicePixelRatio;
+    ctx.fillStyle = isFound ? colours.label : colours.missed;
+    ctx.fillRect(box.left, bbox.top + bbox.height - height, box.width, height);
+  }
 }
 
 /** Over the score: the threshold, the events' numbers, and why rows weren't scored, as far as there is room. */

@@ -14,6 +14,7 @@ from typing import Annotated
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
+from torch.nn import functional
 
 from oddwave.config import Section
 from oddwave.train import plan
@@ -49,10 +50,15 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, size, channel) to the same shape."""
-        x = x.clamp(-self.clip, self.clip)
-        mean = x.mean(dim=1, keepdim=True)
-        y = (x - mean).transpose(1, 2)  # (batch, channel, size): the layers mix time, not channels
-        return torch.transpose(self.layers(y), 1, 2) + mean
+        first, *others = (layer for layer in self.layers if isinstance(layer, nn.Linear))
+        size, channels = x.shape[1:]
+        rows = x.clamp(-self.clip, self.clip).transpose(1, 2).reshape(-1, size)  # the layers mix time, not channels
+        without_mean = first.weight - first.weight.mean(dim=1, keepdim=True)  # less work than to take it off the rows
+        y = functional.linear(rows, without_mean, first.bias)
+        for layer in others:
+            y = layer(torch.relu(y))
+        y = y + rows.mean(dim=1, keepdim=True)
+        return y.view(-1, channels, size).transpose(1, 2)
 
     def folded(self, center: Tensor, scale: Tensor, usual_error: Tensor) -> nn.Module:
         """Fold the window's mean into the layers."""

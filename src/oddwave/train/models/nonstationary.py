@@ -17,22 +17,34 @@ NeurIPS 2022, arXiv:2205.14415. Changed here:
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Annotated
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
+from torch.nn import functional
 
 from oddwave.config import Section
 from oddwave.train import plan
-from oddwave.train.models._layers import InstanceNorm
+from oddwave.train.models._layers import InstanceNorm, ScaledError
 
 NAME = "Nonstationary_ad"
-Plan = plan.Plan
 
 _LARGEST_LOG_SCALE = 3.0
 _WIDEST = 10.0  # deviations that the projectors read
+
+
+class Plan(plan.Plan, frozen=True):
+    """How Nonstationary is trained: a window takes long, so there are few, and few in a step."""
+
+    epochs: Annotated[int, Meta(ge=1, le=10_000, description="Most epochs to train.")] = 10
+    epoch_windows: Annotated[int, Meta(ge=1, description="Windows drawn an epoch.")] = 1024
+    batch_size: Annotated[int, Meta(ge=1, le=65_536, description="Windows a step.")] = 32
+    learning_rate: Annotated[float, Meta(gt=0, description="Adam's first step size; it falls along a cosine to 0.")] = (
+        0.003
+    )
 
 
 class Settings(Section, frozen=True):
@@ -77,6 +89,10 @@ class Model(nn.Module):
             y = layer(y, scale, shift)
         return self.norm.back(self.out(y), mean, deviation)
 
+    def folded(self, center: Tensor, scale: Tensor, usual_error: Tensor) -> nn.Module:
+        """Compute the layers in ONNX Runtime's way."""
+        return FoldedError(self, center, scale, usual_error)
+
     def _within(self, x: Tensor) -> Tensor:
         return torch.minimum(torch.maximum(x, self.get_buffer("lowest")), self.get_buffer("highest"))
 
@@ -95,18 +111,58 @@ class Layer(nn.Module):
 
     def forward(self, y: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Map (batch, size, width) to the same shape."""
+        _, size, width = y.shape
+        part = width // self.heads
+        weights = torch.cat([self.query.weight * part**-0.5, self.key.weight, self.value.weight])
+        all_parts = functional.linear(y, weights).view(-1, size, 3, self.heads, part).permute(2, 0, 3, 1, 4)
+        query, key, value = all_parts.unbind()  # each (batch, head, size, part)
+        relations = torch.matmul(query * scale[..., None], key.transpose(2, 3)) + shift
+        joined = torch.matmul(relations.softmax(dim=3), value).transpose(1, 2).reshape(-1, size, width)
+        y = self.first_norm(y + self.joined(joined))
+        out: Tensor = self.second_norm(y + self.narrow(torch.relu(self.wide(y))))
+        return out
+
+
+class ByColumns(nn.Module):
+    """What `Layer` computes, as products from the left: each window is one of its own.
+
+    In ONNX Runtime its last digits then don't depend on the batch; in training it takes half as long again.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, y: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Map (batch, size, width) to the same shape."""
+        layer, heads = self.layer, self.layer.heads
         size, width = y.shape[1:]
-        heads, part = self.heads, width // self.heads
+        part = width // heads
         columns = y.transpose(1, 2)  # (batch, width, size)
-        query = torch.matmul(self.query.weight * part**-0.5, columns) * scale
-        key, value = (torch.matmul(layer.weight, columns) for layer in (self.key, self.value))
+        query = torch.matmul(layer.query.weight * part**-0.5, columns) * scale
+        key, value = (torch.matmul(each.weight, columns) for each in (layer.key, layer.value))
         query, key, value = (item.reshape(-1, heads, part, size) for item in (query, key, value))
         weights = torch.softmax(torch.matmul(query.transpose(2, 3), key) + shift, dim=3)
         joined = torch.matmul(value, weights.transpose(2, 3)).reshape(-1, width, size)
-        y = self.first_norm(y + torch.matmul(joined.transpose(1, 2), self.joined.weight.T))
-        wide = torch.relu(torch.matmul(self.wide.weight, y.transpose(1, 2)) + self.wide.bias[:, None])
-        out: Tensor = self.second_norm(y + torch.matmul(wide.transpose(1, 2), self.narrow.weight.T) + self.narrow.bias)
+        y = layer.first_norm(y + torch.matmul(joined.transpose(1, 2), layer.joined.weight.T))
+        wide = torch.relu(torch.matmul(layer.wide.weight, y.transpose(1, 2)) + layer.wide.bias[:, None])
+        narrow = torch.matmul(wide.transpose(1, 2), layer.narrow.weight.T) + layer.narrow.bias
+        out: Tensor = layer.second_norm(y + narrow)
         return out
+
+
+class FoldedError(ScaledError):
+    """What `Scored` computes, for Nonstationary, layer by layer from the left."""
+
+    def __init__(self, model: Model, center: Tensor, scale: Tensor, usual_error: Tensor) -> None:
+        super().__init__(len(model.get_buffer("position")), center, scale, usual_error)
+        self.model = copy.deepcopy(model)
+        self.model.layers = nn.ModuleList(ByColumns(layer) for layer in model.layers if isinstance(layer, Layer))
+
+    def forward(self, window: Tensor) -> Tensor:
+        """Map raw windows (batch, size, channel) to errors of the same shape."""
+        z = self.scaled(window)
+        return self.error(z, self.model(z))
 
 
 class Projector(nn.Module):

@@ -37,8 +37,10 @@ _Periods = tuple[Annotated[int, Meta(ge=1)], ...]
 
 
 class Plan(plan.Plan, frozen=True):
-    """How TimesNet is trained: with larger steps than others, which it stands, to be done sooner."""
+    """How TimesNet is trained: with more and larger steps than others, which it stands, to be done sooner."""
 
+    epoch_windows: Annotated[int, Meta(ge=1, description="Windows drawn an epoch.")] = 1024
+    batch_size: Annotated[int, Meta(ge=1, le=65_536, description="Windows a step.")] = 32
     learning_rate: Annotated[float, Meta(gt=0, description="Adam's first step size; it falls along a cosine to 0.")] = (
         0.005
     )
