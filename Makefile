@@ -36,8 +36,8 @@ docs: .venv/all.stamp  ## the documentation, into site/
 coverage: .venv/all.stamp  ## the tests, and which lines they miss
 	$(BIN)/coverage run -m pytest && $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-bench: .venv/all.stamp  ## speed and memory, as a table
-	$(BIN)/python benchmarks/speed.py
+bench: .venv/all.stamp  ## speed and memory, and speed of training, as tables
+	$(BIN)/python benchmarks/speed.py && $(BIN)/python benchmarks/training_speed.py
 
 accuracy: .venv/all.stamp  ## accuracy beside the baselines: make accuracy DATA=folder
 	$(BIN)/python benchmarks/accuracy.py "$(DATA)"

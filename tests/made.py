@@ -121,7 +121,7 @@ def handmade(
         graph_sha256="",
     )  # fmt: skip
     run = Runtime(model, "the test").errors
-    metadata, _ = calibrate.calibrate(metadata, run, lambda _: run, [[normal]], 200, [], Budget(0.01), batch(size))
+    metadata, _ = calibrate.calibrate(metadata, lambda _: run, [[normal]], 200, Budget(0.01), batch(size))
     return Detector(detector_file.encode(model, metadata), "handmade.onnx")
 
 

@@ -41,7 +41,8 @@ def blank(channels=2, size=8, stride=3):
 
 def calibrated(blocks=None, verify=(), rate=0.01, piece=32):
     run = Runtime(made.bare_graph(8, 2), "the test").errors
-    return calibrate.calibrate(blank(), run, lambda _: run, blocks or [HOLD], 0, verify, Budget(rate), piece)
+    found, scores = calibrate.calibrate(blank(), lambda _: run, blocks or [HOLD], 0, Budget(rate), piece)
+    return found, calibrate.verify(found, run, verify, scores, piece)
 
 
 def locals_of(data, stretches, scoring):
@@ -161,7 +162,7 @@ def nearly_equal(value, count, step):
     )
 )  # fmt: skip
 def test_any_values_give_a_tail_that_the_file_takes(values):
-    tail = calibrate._tail(np.array(values))
+    tail = calibrate.tail(np.array(values))
     assert metadata_module._rising(tail)
     assert tail.slope > 0
     assert msgspec.json.decode(msgspec.json.encode(tail), type=Tail) == tail
@@ -174,7 +175,7 @@ def test_any_values_give_a_tail_that_the_file_takes(values):
 
 @ways
 @pytest.mark.parametrize("model", ["PCA_ad", "ZScore_ad"])
-def test_fresh_rows_of_the_same_kind_are_flagged_about_as_often_as_asked(model, scoring):
+def test_fresh_rows_of_the_same_kind_are_flagged_as_often_as_asked_or_less(model, scoring):
     def noise(count, seed):
         return np.random.default_rng(seed).normal(size=(count, 4)) * [1, 5, 0.1, 100] + [0, 50, 3, -1000]
 
@@ -182,7 +183,7 @@ def test_fresh_rows_of_the_same_kind_are_flagged_about_as_often_as_asked(model, 
     label = detector.detect_series(
         made.series_of(noise(30_000, 2), channels=detector.metadata.channels), Detection(scoring=scoring)
     ).label
-    assert 0.01 / 3 < np.mean(label == 1) < 0.01 * 3
+    assert 0.01 / 10 < np.mean(label == 1) < 0.01 * 1.5
 
 
 @ways

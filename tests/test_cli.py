@@ -306,7 +306,7 @@ def test_version_and_models(oddwave):
     assert title.split() == ["name", "size", "channels", "window", "VUS-PR", "F1"]
     assert [line.split()[0] for line in lines[:7]] == shipped()
     assert {len(line.split()) for line in lines[:7]} == {8}  # with KB and rows
-    assert lines[7].startswith("no model: spread + distance ")
+    assert lines[7].startswith("spread + distance ")
     assert "oddwave train" in lines[-1]
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
+import time
 
 import pytest
 import small
@@ -143,6 +146,52 @@ def test_each_group_gets_its_detector(oddwave, place):
     assert oddwave("train", *words, "--out", "all")[1].startswith("PCA_ad was trained on 3,000 rows")
 
 
+def test_a_groups_file_repeats_all_groups_and_says_so(oddwave, place):
+    text = (place / "normal.csv").read_text().splitlines()
+    with (place / "hosts.csv").open("w") as file:
+        file.write(f"{text[0]},host\n" + "".join(f"{line},{host}\n" for host in "ab" for line in text[1:]))
+    assert oddwave("train", "hosts.csv", "--group_col", "host", "--per_group", *QUICK, "--out", "all")[0] == 0
+    path = place / "all" / "a" / "config.yaml"
+    assert path.read_text().startswith("# a is one of several groups: oddwave train -c THIS_FILE trains all of them.\n")
+    detectors = {name: (place / "all" / name / "detector.onnx").read_bytes() for name in "ab"}
+    assert oddwave("train", "-c", path, "--force")[0] == 0
+    assert {name: (place / "all" / name / "detector.onnx").read_bytes() for name in "ab"} == detectors
+
+
+def killed(words, is_far_enough):
+    """Train in another process, and kill it as soon as it has come far enough."""
+    script = f"from oddwave import cli; cli.main({[str(word) for word in words]!r})"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not is_far_enough():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_training_can_be_exported_and_gone_on_with(oddwave, place):
+    run = place / "runs" / "killed"
+    words = ("train", "normal.csv", "--model", "AutoEncoder_ad", "--epochs", "1000", "-o", "Train.patience=1000")
+    log = run / "train.log"
+    killed((*words, "--out", run), lambda: log.exists() and log.read_text().count("epoch") > 3)
+    (run / ".oddwave-0123456789abcdef.part").touch()
+    config = (run / "config.yaml").read_bytes()
+    status, _, err = oddwave("train", "data/val.csv", "--resume", *words[2:], "--out", run)
+    assert (status, "can't be resumed" in err) == (2, True)
+    assert (run / "config.yaml").read_bytes() == config
+    assert oddwave("export", run, "--out", "best.onnx")[0] == 0
+    best = json.loads((run / "train_result.json").read_text())["models"]["best"]
+    losses = re.findall(r"epoch (\d+) of 1000: loss [\d.e-]+, held-out loss ([\d.e-]+)", log.read_text())
+    kept = {int(epoch): float(loss) for epoch, loss in losses}
+    if best["epoch"] in kept:
+        assert best["score"] == pytest.approx(kept[best["epoch"]], rel=1e-5)
+    assert best["score"] <= min(loss for epoch, loss in kept.items() if epoch <= best["epoch"]) * (1 + 1e-5)
+    assert [path.name for path in run.iterdir() if path.name.endswith(".part")] == []
+    assert oddwave("train", "--resume", "--out", run, "--epochs", "1000", "--quiet")[0] in (0, 2)
+
+
 def test_rows_of_maintenance_are_left_out(oddwave, place):
     words = ("train", "normal.csv", *QUICK, "--exclude", "100/200", "300/310")
     assert oddwave(*words)[0] == 0
@@ -202,7 +251,7 @@ def test_settings_of_epochs_dont_fit_a_model_that_has_none(oddwave, place):
         (["check", "data", "--split", "80"], "write the two percentages, as in 80/20"),
         (["check", "data", "--split", "80/30"], "don't add up to 100"),
         (["evaluate", "data", "--model", "nothing"], "There is no detector 'nothing'"),
-        (["evaluate", "data"], "There is no detector 'output'"),
+        (["evaluate", "data"], "There is no detector in output, where a training puts it."),
         (["export", "nothing"], "There is no detector 'nothing'"),
         (["export", "run", "--out", "calm"], ""),
     ],
@@ -261,5 +310,5 @@ def test_progress_in_a_pipe_is_a_line_now_and_then_and_on_a_terminal_a_bar(capsy
     assert lines[0] == "epoch: 10 of 20: loss 0.2500, held out 0.5000, 1,234 windows/s, 6 min 10 s left"
     assert len(lines) == 2
     bar = shown(False, True)
-    assert "epoch 1/20 |" in bar
-    assert "loss 0.2500, held out 0.5000, 1,234 windows/s, " in bar
+    assert "| epoch 2/20, loss 0.250, held out 0.500, 1,234 windows/s, 30:50 left" in bar
+    assert max(len(line) for line in bar.replace("\n", "\r").split("\r")) <= 80

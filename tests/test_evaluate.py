@@ -206,7 +206,7 @@ def test_one_event_makes_nothing_certain(detector):
     kept = found.figures["full"]["intervals"]["PCA_ad"]
     assert kept["vus_pr"]["low"] is kept["f1"]["low"] is None
     assert kept["normal_flagged"]["low"] is not None
-    assert "nobody knows how certain that is" in found.verdict[0]
+    assert "without an interval: not certain" in found.verdict[0]
     assert any("1 block of time" in note for note in found.figures["notes"])
 
 
@@ -288,14 +288,14 @@ def test_the_text_can_not_command_the_terminal(detector, tmp_path):
 def test_the_verdict_says_when_the_threshold_breaks_its_promise(found):
     expected = found.figures["threshold"]["expected_flagged"]["full"]
     seen = found.figures["full"]["detector"]["normal_flagged"]
-    times = f"{seen / expected:,.1f} times as many" if seen > expected else "not more"
-    assert f"{times}. False alarms per 1000 rows: " in found.verdict[2]
+    much = f" are, {seen / expected:,.1f} times as many" if 0.95 * seen > expected else " are"
+    assert f"at most {expected:.2%} were expected to be flagged: {seen:.2%}{much}. False alarms" in found.verdict[2]
     assert found.verdict[2].endswith(f"{found.figures['full']['detector']['false_alarm_rate']:.2f} seen.")
 
 
 def test_a_report_gets_figures_it_can_show(found):
     kept = found.metrics
-    assert list(kept)[:2] == ["PCA_ad", baselines.RANDOM]
+    assert list(kept)[:3] == ["PCA_ad", "PCA_ad, causal", baselines.RANDOM]
     assert kept["PCA_ad"]["f1"].low is not None
     assert kept["PCA_ad, causal"]["delay"].value == found.figures["causal"]["detector"]["delay_rows_median"]
     assert not [cell for row in kept.values() for cell in row.values() if math.isnan(cell.value)]

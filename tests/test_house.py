@@ -333,14 +333,15 @@ for name in oddwave.__all__:
 """
     shown, promised = json.loads(python(code, workplace).stdout)
     assert sorted(shown) == sorted(promised)
-    assert {"create_pipeline", "create_model", "load", "detect", "train"} <= set(promised)
+    assert {"create_pipeline", "create_model", "load", "detect", "train", "evaluate"} <= set(promised)
 
 
-def test_train_stays_the_function_although_a_folder_has_its_name(workplace):
-    code = """
-import oddwave, oddwave.train.models
-from oddwave import train
-print(callable(train), callable(oddwave.train), callable(oddwave.train))
+@pytest.mark.parametrize(("name", "part"), [("train", "models"), ("evaluate", "figures")])
+def test_a_function_stays_one_although_a_folder_has_its_name(workplace, name, part):
+    code = f"""
+import oddwave, oddwave.{name}.{part}
+from oddwave import {name}
+print(callable({name}), callable(oddwave.{name}), {name} is oddwave.{name})
 """
     assert python(code, workplace).stdout.split() == ["True"] * 3
 

@@ -81,7 +81,8 @@ def test_a_report_tells_the_answer_first_and_all_parts_in_words(tmp_path, detect
     text = words(page)
     for said in (
         "Evaluation report", "0.71 (0.60 to 0.80)", "best simple method 0.20 (random)", "1 of 2 were found, 1 missed.",
-        "found by event 1", "2 of 3 touch no labelled stretch", "The budget is 1 in 100 rows.", "900 other normal rows",
+        "found by event 1", "2 of 3 touch no labelled stretch", "The budget is 1 % of normal rows.",
+            "900 other normal rows",
         "It never changes.", "Leave it out.", "Channels: sensor_0, sensor_1, sensor_2 .",
         "The weights after epoch 2 were kept.",
         "It was no better for 1 epoch.", "It is blind to &lt;slow&gt; changes.", "isn't seen", "normal.csv: 500 rows",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TooShortError as TooShortError,
         TrainingError as TrainingError,
     )
+    from oddwave.evaluate import evaluate as evaluate
     from oddwave.events import Event as Event
     from oddwave.pipeline import (
         Pipeline as Pipeline,
@@ -48,6 +49,7 @@ _HOME = {
     "create_model": "pipeline",
     "create_pipeline": "pipeline",
     "detect": "pipeline",
+    "evaluate": "evaluate",
     "load": "pipeline",
     "train": "train",
 }
@@ -60,7 +62,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module(f"{__name__}.{_HOME[name]}")
     # `oddwave.train` is the folder of that name whoever imports it first, so the folder itself can be called
-    value = home if name == "train" else getattr(home, name)
+    value = home if name in ("evaluate", "train") else getattr(home, name)
     globals()[name] = value
     return value
 

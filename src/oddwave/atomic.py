@@ -65,6 +65,12 @@ class Atomic:
             raise cant_write(self.path, error) from None
 
 
+def clear(folder: Path) -> None:
+    """Delete the drafts that killed processes left in a folder; nobody may be writing there."""
+    for draft in folder.glob(f".oddwave-{'[0-9a-f]' * 16}.part"):
+        draft.unlink(missing_ok=True)
+
+
 def cant_write(path: Path, error: OSError | ValueError) -> OutputError:
     """Return an error that says why a file can't be written, and what to do."""
     if not isinstance(error, OSError):

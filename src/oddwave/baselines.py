@@ -17,7 +17,7 @@ import numpy as np
 
 from oddwave import calibrate, score, threshold
 from oddwave.atomic import Atomic
-from oddwave.calibrate import _tail as tail_of, rounded
+from oddwave.calibrate import rounded, tail as tail_of
 from oddwave.detector import Detector
 from oddwave.errors import InputError
 from oddwave.metadata import TERMS, Alarm, Metadata, Part, Tail

@@ -16,7 +16,7 @@ from oddwave.metadata import TERMS, Alarm, Calibration, Metadata, Tail
 from oddwave.series import Floats, Windows
 from oddwave.stretch import Constants, StretchScorer, curve, surprises
 
-LEAST_DEVIATION = 1e-8
+_LEAST_DEVIATION = 1e-8
 FLOOR = 0.1  # least scale of an error, a distance or a spread, in units of the channel's deviation
 _SHARES = np.arange(19) * 0.05  # of the normal rows that lie below each knot: 0 to 90 %
 _LEAST_KNOT = 0.1  # terms below a tenth of their usual size never count as rare
@@ -75,14 +75,12 @@ class Fold(NamedTuple):
 
 def calibrate(
     metadata: Metadata,
-    run: Run,
     refit: Callable[[Sequence[Floats]], Run],
     blocks: Sequence[list[Floats]],
     held: int,
-    verify: Sequence[Floats],
     budget: threshold.Budget,
     batch: int,
-) -> tuple[Metadata, dict[Scoring, Verified]]:
+) -> tuple[Metadata, dict[Scoring, Floats]]:
     """Complete a detector's metadata: usual spread, distance and shift, tails of the terms, thresholds.
 
     What is normal drifts, so rows that say what is usual make themselves look calm. Therefore each block of time is
@@ -92,23 +90,19 @@ def calibrate(
     ----------
     metadata
         Used as it is, but for `full` and `causal`: these are `blank`.
-    run
-        The exported graph: its numbers are those that the detector will compute.
     refit
         Returns the graph in units of its usual error on other rows; a neural model isn't trained anew for that.
     blocks
         Blocks of time of normal rows, each as stretches (time, channel).
     held
         Rows at the end of the last block that the model never saw.
-    verify
-        Stretches of normal rows to try it all on.
     budget
         The false alarms that the thresholds may give.
 
     Returns
     -------
     tuple
-        The metadata, and what was seen on `verify`, if it has scores.
+        The metadata, and for each way to score the scores of the blocks, end to end; NaN between stretches.
 
     Raises
     ------
@@ -118,22 +112,39 @@ def calibrate(
     metadata = usual(metadata, [stretch for block in blocks for stretch in block])
     apart = folds(metadata, blocks)
     runs = [refit(fold.others) for fold in apart]
-    seen: dict[Scoring, Verified] = {}
     ways: dict[str, Calibration] = {}
+    seen: dict[Scoring, Floats] = {}
     for scoring in get_args(Scoring):
         terms = [
             _terms(fold.metadata, others, fold.rows, batch, scoring) for fold, others in zip(apart, runs, strict=True)
         ]
-        tails = [_tail(column) for column in _known(terms, metadata.size).T]
-        curves = [curve(tail) for tail in tails]
-        scores = [score.fuse(surprises(part, curves)) for part in terms]
+        tails = [tail(column) for column in _known(terms, metadata.size).T]
+        scores = [score.fuse(surprises(part, list(map(curve, tails)))) for part in terms]
         alarm = threshold.fit(scores, budget, threshold.seconds_a_row(metadata), scores[-1][-held:] if held else None)
         way: Calibration = getattr(metadata, scoring)
         ways[scoring] = msgspec.structs.replace(way, **dict(zip(TERMS, tails, strict=True)), alarm=alarm)
-        later = _terms(metadata, run, verify, batch, scoring)
-        if not np.isnan(later).all():
-            seen[scoring] = Verified(alarm, score.fuse(surprises(later, curves)), np.concatenate(scores))
+        seen[scoring] = np.concatenate(scores)
     return msgspec.structs.replace(metadata, full=ways["full"], causal=ways["causal"]), seen
+
+
+def verify(
+    metadata: Metadata, run: Run, rows: Sequence[Floats], held: dict[Scoring, Floats], batch: int
+) -> dict[Scoring, Verified]:
+    """Try a calibration on stretches of normal rows that had no part in it; what has no scores is left out.
+
+    Parameters
+    ----------
+    held
+        Scores that the thresholds came from, as `calibrate` returns them.
+    """
+    found: dict[Scoring, Verified] = {}
+    for scoring in get_args(Scoring):
+        way: Calibration = getattr(metadata, scoring)
+        terms = _terms(metadata, run, rows, batch, scoring)
+        if not np.isnan(terms).all():
+            curves = [curve(getattr(way, term)) for term in TERMS]
+            found[scoring] = Verified(way.alarm, score.fuse(surprises(terms, curves)), held[scoring])
+    return found
 
 
 def folds(metadata: Metadata, blocks: Sequence[list[Floats]]) -> list[Fold]:
@@ -146,10 +157,9 @@ def folds(metadata: Metadata, blocks: Sequence[list[Floats]]) -> list[Fold]:
 
 
 def usual(metadata: Metadata, stretches: Sequence[Floats], is_scaled: bool = True) -> Metadata:
-    """Complete metadata with each way's usual spread, distance and shift; and with center and scale if it lacks them."""
+    """Complete metadata with each way's usual spread, distance and shift; with center and scale if it lacks them."""
     if not is_scaled:
-        center, deviation = moments(stretches)
-        scale = np.where(deviation <= LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, deviation)
+        center, scale = scaling(*moments(stretches))
         metadata = msgspec.structs.replace(metadata, center=rounded(center), scale=rounded(scale))
     ways = {scoring: _usual_way(metadata, stretches, scoring) for scoring in get_args(Scoring)}
     return msgspec.structs.replace(metadata, **ways)
@@ -184,6 +194,12 @@ def moments(pieces: Iterable[Floats]) -> tuple[Floats, Floats]:
         mean = mean + gap * (len(piece) / total)
         count = total
     return mean, np.sqrt(squares / count)
+
+
+def scaling(center: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+    """Return center and scale of channels with this mean and deviation; the scale of a constant one is 1."""
+    # the deviation of a large constant isn't 0 but a rounding error
+    return center, np.where(deviation <= _LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, deviation)
 
 
 def _known(terms: Sequence[Floats], size: int) -> Floats:
@@ -228,7 +244,7 @@ def _terms(metadata: Metadata, run: Run, stretches: Sequence[Floats], batch: int
     return np.concatenate([np.zeros((0, len(TERMS))), *pieces])
 
 
-def _tail(values: Floats) -> Tail:
+def tail(values: Floats) -> Tail:
     """Describe how rare values are by their quantiles, and by Hill's estimate above the last."""
     knots = np.array(rounded(np.quantile(values, _SHARES)))  # rounded first: knots that round to the same are ties
     knots[-1] = max(knots[-1], _LEAST_KNOT)

@@ -21,11 +21,13 @@ KEYS = {
     "check": {**_COMMON, "convert": "CheckDataset.convert.enable"},
     "train": {**_COMMON, "model": "Global.model", "epochs": "Train.epochs_iters"},
     "evaluate": {
-        **_COMMON,
+        "data": "Global.dataset_dir",
         "model": "Evaluate.weight_path",
         "scoring": "Evaluate.scoring",
         "threshold": "Evaluate.threshold",
         "false_alarms": "Evaluate.false_alarms",
+        "window": "Evaluate.window",
+        "seed": "Evaluate.seed",
     },
     "export": {"model": "Export.weight_path"},
     "predict": {
@@ -48,7 +50,9 @@ def read(flags: Namespace, command: str) -> TrainingFile:
     overrides = flags.override or []
     keys = {**{name: f"Train.{name}" for name in Train.__struct_fields__}, **KEYS[command]}
     given = {
-        keys[name]: value for name, value in vars(flags).items() if name in keys and value not in (None, False, [])
+        keys[name]: value
+        for name, value in vars(flags).items()
+        if name in keys and value is not None and value is not False and value != []  # but 0 is given
     }
     if getattr(flags, "exclude", None):
         given["Train.exclude"] = ",".join(flags.exclude)
@@ -73,6 +77,11 @@ def run_of(named: str | None, file: TrainingFile) -> str:
     detector of that folder, if there is nothing under their own name.
     """
     if named is None:
+        if not Path(file.Global.output).is_dir():
+            raise ConfigError(
+                f"There is no detector in {file.Global.output}, where a training puts it. "
+                "Name its run folder, a detector file or a shipped model."
+            )
         return file.Global.output
     if Path(named).exists():
         return named

@@ -194,10 +194,13 @@ def evaluate() -> Parser:
     add = parser.add_argument
     add("data", metavar="DATA", nargs="?", help="file with labels, or folder with val.*")
     add("--model", metavar="RUN|PATH", help="run folder, detector file or shipped model (default: output)")
+    add("--train", metavar="FILE", help="normal rows for the scores beside it, if neither run nor DATA has them")
     _add_out(parser, "folder for evaluate_result.json and the report", default="that of the run")
     add("--scoring", metavar="WAY", help="full: all windows that hold a row (default); causal: the past only")
     add("--threshold", type=_decimal, metavar="X", help="score above which a row is anomalous")
     add("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
+    add("--window", type=_whole, metavar="N", help="rows around an event in which VUS is lenient (default: 100)")
+    add("--seed", type=_whole, metavar="N", help="start of the random numbers (default: 0)")
     _add_columns(parser)
     _add_file(parser)
     return parser

@@ -82,11 +82,7 @@ def _say(flags: Namespace, text: str) -> None:
 def train(flags: Namespace) -> bool:
     """Train, and say what came of it and what to do next; return whether it came to its end."""
     if flags.resume and not flags.data and not flags.config:
-        flags.config = str(Path(flags.out or "output") / CONFIG)
-        if not Path(flags.config).exists():
-            raise ConfigError(
-                f"There is no training to go on with in {flags.out or 'output'}. Name its folder with --out."
-            )
+        flags.config = _config(Path(flags.out or "output"))
     file = cli_file.read(flags, "train")
     data = _data(file, "train on", " before --exclude" if flags.exclude else "")
     out = Path(file.Global.output)
@@ -104,13 +100,21 @@ def train(flags: Namespace) -> bool:
                 _tell_trained(detector, folder, asdict(file.Train)["false_alarms"])
             if _is_interrupted(folder):
                 tell(
-                    "interrupted; the detector is of the best weights so far. Go on with: "
+                    "interrupted; the detector is of the best weights so far. Go on with:\n"
                     f"oddwave train --resume --out {out}"
                 )
                 return False
     if not flags.quiet:
         _tell_next(data, out, is_per_group=bool(settings.get("per_group")))
     return True
+
+
+def _config(out: Path) -> str:
+    """Return the file that says how the training in a folder is repeated; that of any group is that of all."""
+    found = sorted(out.glob(CONFIG)) or sorted(out.glob(f"*/{CONFIG}"))
+    if not found:
+        raise ConfigError(f"There is no training to go on with in {out}. Name its folder with --out.")
+    return str(found[0])
 
 
 def _trained(
@@ -194,22 +198,18 @@ class Progress:
         """Show an epoch."""
         if self.is_quiet:
             return
-        loss = f"loss {epoch.loss:.4f}" + (
-            "" if epoch.held_out_loss is None else f", held out {epoch.held_out_loss:.4f}"
-        )
-        rest = f"{epoch.windows_per_s:,.0f} windows/s, {_time(epoch.seconds_left)} left"
         if sys.stderr.isatty():
-            self._draw(epoch, f"{loss}, {rest}")
+            self._draw(epoch, _line(epoch, "#.3g", _clock(epoch.seconds_left)))
         elif epoch.share == 1 and epoch.epoch % self.log_interval == 0:
-            tell(f"{epoch.epoch} of {epoch.epochs}: {loss}, {rest}", "epoch")
+            tell(f"{epoch.epoch} of {epoch.epochs}: {_line(epoch, '.4f', _time(epoch.seconds_left))}", "epoch")
 
     def _draw(self, epoch: Epoch, text: str) -> None:
+        """Draw a line of some 80 signs: what is longer, the terminal's width cuts."""
         if self.bar is None:
             from tqdm import tqdm
 
-            self.bar = tqdm(desc="epoch 1", total=1.0, bar_format="{desc} |{bar:20}|{postfix}", leave=False)
-        self.bar.set_description_str(f"epoch {epoch.epoch}/{epoch.epochs}", refresh=False)
-        self.bar.set_postfix_str(text, refresh=False)
+            self.bar = tqdm(desc="epoch 1", total=1.0, bar_format="|{bar:6}| {desc}", leave=False)
+        self.bar.set_description_str(f"epoch {epoch.epoch}/{epoch.epochs}, {text}", refresh=False)
         self.bar.n = epoch.done
         self.bar.refresh()
 
@@ -218,6 +218,17 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def _line(epoch: Epoch, form: str, left: str) -> str:
+    held_out = "" if epoch.held_out_loss is None else f", held out {epoch.held_out_loss:{form}}"
+    return f"loss {epoch.loss:{form}}{held_out}, {epoch.windows_per_s:,.0f} windows/s, {left} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _time(seconds: float) -> str:
@@ -238,16 +249,18 @@ def _tell_trained(detector: Detector, folder: Path, budget: float | str) -> None
     about = detector.metadata
     channels = f"{len(about.channels):,} channel{'' if len(about.channels) == 1 else 's'}"
     print(f"{about.model} was trained on {about.training['rows']:,} rows of {channels}, in windows of {about.size}.")
+    from oddwave.report.trust import budget_words
+
+    wanted = budget_words(str(budget))
     for scoring, alarm in (("full", about.full.alarm), ("causal", about.causal.alarm)):
-        text = f"Threshold ({scoring}) {alarm.threshold:.3f}, for false alarms of {budget} at most."
-        seen = about.training.get("verified", {}).get(scoring)
-        if seen:
-            text += (
-                f"\n  Tried on {seen['rows']:,} normal rows kept aside: {seen['flagged']:,} above it "
-                f"({seen['expected_flagged']:.2g} expected), in {seen['events']:,} events "
-                f"({seen['expected_events']:.2g} expected)."
+        print(f"Threshold ({scoring}) {alarm.threshold:.3f}, for false alarms of {wanted} at most.")
+        if seen := about.training.get("verified", {}).get(scoring):
+            print(
+                f"  Tried on {seen['rows']:,} normal rows kept aside: {seen['flagged']:,} above it "
+                f"(at most {seen['expected_flagged']:.2g} expected),\n"
+                f"    in {seen['events']:,} event{'' if seen['events'] == 1 else 's'} "
+                f"(at most {seen['expected_events']:.2g} expected)."
             )
-        print(text)
     print(f"In {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
@@ -261,7 +274,7 @@ def _tell_next(data: str, out: Path, is_per_group: bool) -> None:
 
 def evaluate(flags: Namespace) -> None:
     """Evaluate a detector, and print how good it is."""
-    from oddwave import evaluate as evaluating
+    from oddwave.evaluate.evaluation import FILE_NAME as FIGURES, REPORT_NAME
 
     file = cli_file.read(flags, "evaluate")
     data = _data(file, "evaluate on")
@@ -269,16 +282,17 @@ def evaluate(flags: Namespace) -> None:
     model = cli_file.run_of(wanted.weight_path, file)
     out = Path(flags.out or (model if Path(model).is_dir() else file.Global.output))
     columns = asdict(file.Train)
-    found = evaluating.evaluate(
+    found = oddwave.evaluate(
         data,
         model,
+        train=flags.train,
         out=out,
         time_col=columns["time_col"],
         group_col=columns["group_col"],
         label_col=columns["label_col"] or "label",
         **{name: value for name, value in asdict(wanted).items() if name != "weight_path"},
     )
-    _say(flags, f"{found}\nIn {out}: {evaluating.FILE_NAME}, {evaluating.evaluation.REPORT_NAME}")
+    _say(flags, f"{found}\nIn {out}: {FIGURES}, {REPORT_NAME}")
 
 
 def export(flags: Namespace) -> None:

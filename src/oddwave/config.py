@@ -128,16 +128,17 @@ def build(
     >>> build(Detection, {"max_gaps": 5}, "predict")
     Traceback (most recent call last):
     oddwave.errors.ConfigError: predict: max_gaps is no setting. Did you mean max_gap?
-    Known are: scoring, threshold, step_s, max_gap, merge_gap, min_length, contributions.
+    Known are: scoring, threshold, false_alarms, step_s, max_gap, merge_gap, min_length, contributions.
     """
-    hints = _hints(kind)
+    hints = hints_of(kind)
     check_known(values, kind.__struct_fields__, where)
     checked = {key: _checked(key, value, hints[key], where, strict) for key, value in values.items()}
     return msgspec.structs.replace(base, **checked) if base is not None else kind(**checked)
 
 
 @cache
-def _hints(kind: type[Section]) -> dict[str, Any]:
+def hints_of(kind: type[Section]) -> dict[str, Any]:
+    """Return the types of a section's keys, with their bounds and descriptions."""
     return get_type_hints(kind, include_extras=True)
 
 
@@ -154,7 +155,7 @@ def _checked(key: str, value: Any, hint: Any, where: str, strict: bool) -> Any:
         value = value.item()
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    about = _description(hint)
+    about = description(hint)
     reason = "it must be finite."
     try:
         found = msgspec.convert(value, hint, strict=strict)
@@ -175,7 +176,8 @@ def _choices(hint: Any) -> tuple[Any, ...]:
     return get_args(inner) if get_origin(inner) is Literal else ()
 
 
-def _description(hint: Any) -> str:
+def description(hint: Any) -> str:
+    """Return what a key is for, from its type."""
     return next((meta.description or "" for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, Meta)), "")
 
 
@@ -197,23 +199,15 @@ def read_pipeline_config(path: str | os.PathLike[str]) -> PipelineConfig:
     ConfigError
         If the file can't be read, isn't YAML, or has a key or value that can't be used.
     """
-    where = os.fspath(path)
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ConfigError(f"{where} is larger than 1 MB, no pipeline file is. Check the path.")
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{where} can't be read: {error.strerror}. Check the path of the pipeline file.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{where} isn't UTF-8 at byte {error.start}. Save it as UTF-8.") from None
-    return parse_pipeline_config(text, where)
+    return _pipeline_config(read_yaml(path, "pipeline file"), os.fspath(path))
 
 
 def parse_pipeline_config(text: str, where: str) -> PipelineConfig:
     """Return the settings in a pipeline file's text; see `read_pipeline_config`."""
-    content = _load_yaml(text, where)
+    return _pipeline_config(load_yaml(text, where), where)
+
+
+def _pipeline_config(content: Any, where: str) -> PipelineConfig:
     if not isinstance(content, dict) or not content:
         raise ConfigError(
             f"{where} has no sections. A pipeline file has Global and Pipeline;\n"
@@ -242,7 +236,40 @@ def check_pipeline_name(name: str, where: str = "") -> None:
         )
 
 
-def _load_yaml(text: str, where: str) -> Any:
+def read_yaml(path: str | os.PathLike[str], kind: str) -> Any:
+    """Return what a YAML file holds.
+
+    Parameters
+    ----------
+    kind
+        What it is called in messages, as "pipeline file".
+
+    Raises
+    ------
+    ConfigError
+        If it can't be read, or isn't YAML.
+    """
+    where = os.fspath(path)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"{where} is larger than 1 MB, no {kind} is. Check the path.")
+        return load_yaml(data.decode("utf-8-sig"), where)
+    except OSError as error:
+        raise ConfigError(f"{where} can't be read: {error.strerror}. Check the path of the {kind}.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where} isn't UTF-8 at byte {error.start}. Save it as UTF-8.") from None
+
+
+def load_yaml(text: str, where: str) -> Any:
+    """Return what a text of YAML holds; only plain values, each key once.
+
+    Raises
+    ------
+    ConfigError
+        If it isn't such.
+    """
     import re
 
     import yaml
@@ -275,7 +302,7 @@ def _load_yaml(text: str, where: str) -> Any:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{where}: this isn't YAML: {str(error).splitlines()[0]}.") from None
     except RecursionError:
-        raise ConfigError(f"{where}: this isn't a pipeline file: it is nested too deeply.") from None
+        raise ConfigError(f"{where}: this is nested too deeply to be read.") from None
 
 
 def pipeline_config_text(name: str = "ts_ad") -> str:
@@ -290,14 +317,14 @@ def pipeline_config_text(name: str = "ts_ad") -> str:
     }
     first = ("model", "batch_size", "device", "use_hpip", "time_col", "group_col")
     for title, section in shown.items():
-        hints = _hints(type(section))
+        hints = hints_of(type(section))
         keys = sorted(section.__struct_fields__, key=lambda key: first.index(key) if key in first else len(first))
         lines.append(f"{title}:")
         for key in keys:
             value = msgspec.json.encode(getattr(section, key)).decode()
             choices = _choices(hints[key])
             plain = value.strip('"') if choices or key in ("pipeline_name", "model", "input") else value
-            lines += [f"  # {_description(hints[key])}", f"  {key}: {plain}"]
+            lines += [f"  # {description(hints[key])}", f"  {key}: {plain}"]
     return "\n".join(lines) + "\n"
 
 

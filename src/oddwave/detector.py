@@ -27,7 +27,7 @@ from oddwave.stream import Stream
 from oddwave.stretch import Constants, StretchScorer
 
 FILE_NAME = "detector.onnx"  # in a training output folder
-_PIECE_CELLS = 25_600  # scored at once: what they need stays in the processor's cache
+_PIECE_CELLS = 102_400  # scored at once: more of them wait for memory, fewer look up too many rows before them
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -199,7 +199,7 @@ class Detector:
         return threshold.chosen(self.metadata, settings)
 
     def stretch_scorer(self, scoring: str, least: float) -> StretchScorer:
-        """Return a scorer for one gap-free stretch of rows, with contributions of pieces that have a score above `least`."""
+        """Return a scorer for one gap-free stretch of rows; contributions are of pieces with a score above `least`."""
         if scoring not in self._constants:
             self._constants[scoring] = Constants(self.metadata, scoring)
         return StretchScorer(self._constants[scoring], self._runtime.errors, batch(self.metadata.size), least)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from oddwave import config
-from oddwave.config import Detection, Scoring, Section, _description, _hints, _load_yaml
+from oddwave.config import Detection, Scoring, Section, description, hints_of, load_yaml, read_yaml
 from oddwave.errors import ConfigError, nearest
 from oddwave.train import Training, names
 from oddwave.train.plan import Plan
@@ -123,10 +123,10 @@ def _train_section() -> type[Section]:
     }
     fields: list[tuple[str, Any, Any]] = []
     for name, default in _defaults(Training).items():
-        fields.append((NAMES.get(name, name), described.get(name, _hints(Training)[name]), default))
+        fields.append((NAMES.get(name, name), described.get(name, hints_of(Training)[name]), default))
     for name in Plan.__struct_fields__:
-        hint = _hints(Plan)[name]
-        text = f"{_description(hint)} null: the model's own."
+        hint = hints_of(Plan)[name]
+        text = f"{description(hint)} null: the model's own."
         fields.append((NAMES.get(name, name), Annotated[hint | None, Meta(description=text)], None))
     rows = Annotated[int, Meta(ge=1, description="Epochs from one line about the progress to the next, in a pipe.")]
     fields.append(("log_interval", rows, 10))
@@ -199,7 +199,7 @@ def read(
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
             raise ConfigError(f"-o {text} has no value. Write -o Section.key=value, as in -o Train.epochs_iters=10.")
-        file = _updated(file, _nested(key.strip(), _load_yaml(value, f"-o {text}"), f"-o {text}"), f"-o {text}")
+        file = _updated(file, _nested(key.strip(), load_yaml(value, f"-o {text}"), f"-o {text}"), f"-o {text}")
     for key, value in (flags or {}).items():
         file = _updated(file, _nested(key, value, "the command line"), "the command line")
     return _checked(file)
@@ -275,13 +275,13 @@ def text(file: TrainingFile) -> str:
 
 
 def _lines(section: Section, indent: str) -> list[str]:
-    hints, lines = _hints(type(section)), []
+    hints, lines = hints_of(type(section)), []
     for key in section.__struct_fields__:
         value = getattr(section, key)
         if isinstance(value, Section):
             lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
         else:
-            about = _description(hints[key]).replace("None:", "null:")
+            about = description(hints[key]).replace("None:", "null:")
             lines += [f"{indent}# {about}", f"{indent}{key}: {msgspec.json.encode(value).decode()}"]
     return lines
 
@@ -289,7 +289,7 @@ def _lines(section: Section, indent: str) -> list[str]:
 def _updated(base: AnySection, values: Mapping[Any, Any], where: str) -> AnySection:
     """Return a section with values over its own; those of the sections within it are sections of the file."""
     config.check_known(values, base.__struct_fields__, where)
-    hints, parts, plain = _hints(type(base)), {}, {}
+    hints, parts, plain = hints_of(type(base)), {}, {}
     for key, value in values.items():
         old = getattr(base, key)
         if isinstance(old, Section) and isinstance(value, Mapping | None):
@@ -361,24 +361,11 @@ def _checked(file: TrainingFile) -> TrainingFile:
 
 def _content(path: str) -> Any:
     """Read the sections of a file, or say what it is instead."""
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(config.MAX_BYTES + 1)
-        if len(data) > config.MAX_BYTES:
-            raise ConfigError(f"{path} is larger than 1 MB, no training file is. Check the path.")
-        content = _load_yaml(data.decode("utf-8-sig"), path)
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         stem = Path(path).stem
-        advice = (
-            f" The built-in configuration of that model is: -c {stem}" if stem in names() else nearest(path, names())
-        )
-        raise ConfigError(
-            f"There is no file {path!r}.{advice}\n-c takes a YAML or a model: {', '.join(names())}."
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}. Check the path of the training file.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} isn't UTF-8 at byte {error.start}. Save it as UTF-8.") from None
+        advice = f" That model's built-in configuration is: -c {stem}" if stem in names() else nearest(path, names())
+        raise ConfigError(f"There is no file {path!r}.{advice}\n-c takes a YAML or a model: {', '.join(names())}.")
+    content = read_yaml(path, "training file")
     if not isinstance(content, dict) or not content:
         raise ConfigError(
             f"{path} has no sections. A training file has {', '.join(TrainingFile.__struct_fields__)}, each optional."

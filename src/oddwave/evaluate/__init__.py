@@ -9,10 +9,12 @@ flagged and takes the lowest rank, for the detector and for every baseline, so a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import numpy as np
@@ -348,3 +350,12 @@ def _notes(truth: Truth, draws: Draws, chosen: Detection, detector: Detector, be
     if beside.full and math.isinf(detector.metadata.full.alarm.threshold):
         notes.append("The detector has no threshold.")
     return notes
+
+
+class _Callable(ModuleType):
+    """Lets `oddwave.evaluate(...)` evaluate, though `oddwave.evaluate` is also the name of this package."""
+
+    __call__: Callable[..., Evaluation] = staticmethod(evaluate)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -71,7 +71,7 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
         return [("Events", f"{len(report.result.events):,}", headline(report.result.summary()))]
     result, hit = report.result, [each for each in known if each.event is not None]
     found = [("Faults found", f"{len(hit):,} of {len(known):,}", "stretches labelled anomalous that an event touches")]
-    if hit:
+    if hit and result.scoring == "causal":  # full looks at later rows
         middle = float(np.median([each.delay for each in hit if each.delay is not None]))
         found.append(("Typical delay", _time(result, middle), "median time from a fault's start to its first event"))
     false = sum(not _hits(event, known) for event in result.events)

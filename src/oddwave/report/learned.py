@@ -28,10 +28,12 @@ def about(report: Report) -> list[tuple[str, Content]]:
     facts: list[tuple[str, Content]] = [("Model", detector.model)]
     if rows:
         when = f", {html.shown(rows.first)} to {html.shown(rows.last)}" if rows.first else ""
-        facts.append(("Trained on", f"{html.shown(rows.source)}: {rows.count:,} rows{when}"))
+        without = f"; {rows.left_out:,} of them left out" if rows.left_out else ""
+        facts.append(("Trained on", f"{html.shown(rows.source)}: {rows.count:,} rows{when}{without}"))
     elif "rows" in detector.training:
-        name = detector.training.get("data") or "normal rows"
-        facts.append(("Trained on", f"{html.shown(name)}: {detector.training['rows']:,} rows"))
+        named = detector.training.get("data")
+        name = f"rows of {html.shown(named)}" if named else "normal rows"
+        facts.append(("Trained on", f"{detector.training['rows']:,} {name}"))
     count, scored = len(detector.channels), sum(detector.scored)
     facts.append(("Channels", f"{count:,}" + ("" if scored == count else f", {scored:,} of them scored")))
     if step := step_words(detector):
@@ -52,7 +54,7 @@ def step_words(detector: Metadata) -> str:
     time = detector.time
     if time.step is None or time.kind == "row":
         return ""
-    return span(time.step) if time.kind == "datetime" else f"{time.step:g} of {html.shown(time.name)}"
+    return span(time.step) if time.kind == "datetime" else f"{time.step:g} in {html.shown(time.name)}"
 
 
 def sections(report: Report) -> list[Section]:
@@ -108,7 +110,9 @@ def _findings(findings: Iterable[Finding]) -> Markup:
 
 def _finding(finding: Finding) -> Iterable[Content]:
     yield tag("b", finding.severity.capitalize(), class_=f"severity {finding.severity}")
-    yield tag("p", tag("b", finding.what), " ", finding.advice, _of(finding.channels))
+    what, *places = finding.what.split("\n")
+    lines = [tag("p", line) for line in places]
+    yield tag("div", tag("p", tag("b", what)), lines, tag("p", finding.advice, _of(finding.channels)))
 
 
 def _of(names: Iterable[str]) -> Content:

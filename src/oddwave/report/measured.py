@@ -39,9 +39,13 @@ OTHERS = {
     "precision": Measure("Precision", "Share of the flagged rows that are anomalous."),
     "recall": Measure("Recall", "Share of the anomalous rows that are flagged."),
     "flagged": Measure("Rows flagged", "Share of all rows."),
+    "normal_flagged": Measure("Normal rows flagged", "Share of the rows that aren't labelled anomalous."),
+    "false_alarms": Measure("False alarms", "Events without any labelled row."),
+    "false_alarm_rate": Measure("False alarms in 1,000 rows", "Events without any labelled row."),
     "vus_roc": Measure("VUS-ROC", "Like VUS-PR, but easy to please where anomalies are rare."),
     "auc_roc": Measure("AUC-ROC", "Chance that an anomalous row scores above a normal one."),
 }  # fmt: skip
+COUNTS = ("false_alarms", "false_alarm_rate")
 
 
 def tiles(report: Report) -> list[tuple[str, str, str]]:
@@ -50,7 +54,8 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
     figure = _figure(own[1].get("vus_pr"))
     if figure is None:
         return []
-    best = [(value.value, name) for name, found in others if (value := _figure(found.get("vus_pr")))]
+    simple = [(name, found) for name, found in others if not name.startswith(f"{own[0]}, ")]
+    best = [(value.value, name) for name, found in simple if (value := _figure(found.get("vus_pr")))]
     note = "how well faults rank first, 1 is perfect"
     note += f"; best simple method {max(best)[0]:.2f} ({max(best)[1]})" if best else ""
     return [("VUS-PR", f"{figure.value:.2f}", note)]
@@ -74,7 +79,7 @@ def sections(report: Report) -> list[Section]:
     ]
     if rest := [name for name in names if name not in drawn and name not in counted]:
         heads = ["Metric", *map(html.shown, metrics)]
-        rows = [[_name(name), *(_text(_figure(found.get(name))) for found in metrics.values())] for name in rest]
+        rows = [[_name(name), *(_plain(name, _figure(found.get(name))) for found in metrics.values())] for name in rest]
         parts += [tag("h3", "More metrics"), table(heads, rows, numbers=range(1, len(heads)), title="More metrics")]
     return [section("metrics", "How good it is, beside simple methods", *parts)]
 
@@ -119,6 +124,12 @@ def _text(figure: Figure | None) -> str:
         return "–"
     interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f} to {figure.high:.2f})"
     return f"{figure.value:.2f}{interval}" if interval else f"{figure.value:.3f}"
+
+
+def _plain(name: str, figure: Figure | None) -> str:
+    if figure is None:
+        return "–"
+    return words(figure.value) if name in COUNTS else f"{figure.value:.3f}"
 
 
 def _figure(value: Figure | float | None) -> Figure | None:

@@ -23,7 +23,6 @@ _PLACES = 41  # of a curve
 _DOTS = 9
 _DAY = 86_400
 _NAMES = {"full": "Whole files (full)", "causal": "Live, row by row (causal)"}
-_RAREST = 1e-300  # a rate whose logarithm there is
 _LARGE = 1.5  # times the expected: more than chance and rounding
 
 
@@ -44,12 +43,12 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
     if not report.ways:
         return []
     way, step_s = report.ways[0], threshold.seconds_a_row(report.detector)
-    said = f"events on normal rows, for a budget of {way.budget}"
-    found = [("False alarms expected", often(way.alarm.event_rate, step_s), said)]
+    said = f"events to expect on normal rows, for a budget of {budget_words(way.budget)}"
+    found = [("False alarms, at most", often(way.alarm.event_rate, step_s), said)]
     if seen := _seen(way.verify, way.alarm.threshold):
         said = f"events in {_length(seen.known, step_s)} of normal rows kept aside"
         expected = words(way.alarm.event_rate * seen.known)
-        found.append(("False alarms seen", f"{seen.events:,}", f"{said}; {expected} expected"))
+        found.append(("False alarms seen", f"{seen.events:,}", f"{said}; at most {expected} expected"))
     return found
 
 
@@ -96,6 +95,18 @@ def often(events_a_row: float, step_s: float | None) -> str:
     raise AssertionError
 
 
+def budget_words(text: str) -> str:
+    """Return a budget in words.
+
+    Examples
+    --------
+    >>> budget_words("0.01"), budget_words("2/week")
+    ('1 % of normal rows', '2/week')
+    """
+    wanted = threshold.budget(text)
+    return text if wanted.seconds else f"{100 * wanted.amount:g} % of normal rows"
+
+
 def _way(way: Way, step_s: float | None) -> Iterable[Content]:
     yield tag("h3", _NAMES[way.scoring])
     yield tag("p", _promise(way, step_s))
@@ -108,8 +119,9 @@ def _way(way: Way, step_s: float | None) -> Iterable[Content]:
 def _promise(way: Way, step_s: float | None) -> str:
     alarm = way.alarm
     return (
-        f"The budget is {way.budget}. From {alarm.rows:,} normal rows the threshold became {number(alarm.threshold)}: "
-        f"{_share(alarm.rate)} of normal rows to be flagged, {often(alarm.event_rate, step_s)} as events."
+        f"The budget is {budget_words(way.budget)}. From {alarm.rows:,} normal rows the threshold became "
+        f"{number(alarm.threshold)}: at most {_share(alarm.rate)} of normal rows are to be flagged, "
+        f"and at most {often(alarm.event_rate, step_s)} as events."
     )
 
 
@@ -121,10 +133,11 @@ def _kept(way: Way, step_s: float | None) -> str:
     expected = alarm.event_rate * seen.known
     of_rows = f" (interval {_share(way.rows_seen[0])} to {_share(way.rows_seen[1])})" if way.rows_seen else ""
     of_events = f" (interval {words(way.events_seen[0])} to {words(way.events_seen[1])})" if way.events_seen else ""
+    time = f" ({_length(seen.known, step_s)})" if step_s else ""
     events = f"{seen.events:,} event{'' if seen.events == 1 else 's'}"
     said = (
-        f"On {seen.known:,} other normal rows ({_length(seen.known, step_s)}), {_share(seen.share)} were flagged"
-        f"{of_rows}, {_share(alarm.rate)} expected; in {events}{of_events}, {words(expected)} expected."
+        f"On {seen.known:,} other normal rows{time}, {_share(seen.share)} were flagged"
+        f"{of_rows}, at most {_share(alarm.rate)} expected; in {events}{of_events}, at most {words(expected)} expected."
     )
     if seen.share > _LARGE * alarm.rate and seen.events > _LARGE * max(expected, 1):
         said += (
@@ -140,7 +153,9 @@ def _curves(way: Way, step_s: float | None) -> Iterable[Content]:
     charts = (("Normal rows flagged", "percent", 0, 100.0), ("False alarms, as events", unit, 1, scale))
     for title, name, which, factor in charts:
         curves = [
-            Curve("expected", "line", [(at, _expected(alarm, at)[which] * factor) for at in _between(x, _PLACES)])
+            Curve(
+                "at most expected", "line", [(at, _expected(alarm, at)[which] * factor) for at in _between(x, _PLACES)]
+            )
         ]
         for scores, label, kind, count in _sources(way):
             seen = [(at, found.rates[which] * factor) for at in _between(x, count) if (found := _seen(scores, at))]
@@ -150,7 +165,7 @@ def _curves(way: Way, step_s: float | None) -> Iterable[Content]:
         y = Axis(name, 10.0 ** np.floor(np.log10(min(values))), 10.0 ** np.ceil(np.log10(max(values))), is_log=True)
         limit = (alarm.threshold, f"threshold {number(alarm.threshold)}")
         at_limit = words(_expected(alarm, alarm.threshold)[which] * factor)
-        said = f"{title} by threshold, {name}: falling from {words(max(values))}; {at_limit} expected at the threshold."
+        said = f"{title} by threshold, {name}: falling from {words(max(values))}; at the threshold at most {at_limit}."
         yield plot(title, said, x, y, curves, limit)
 
 
@@ -175,8 +190,8 @@ def _choices(way: Way, step_s: float | None) -> Content:
     heads = [
         "Budget",
         "Threshold",
-        "Events expected",
-        "Rows expected",
+        "Events, at most",
+        "Rows, at most",
         *(["Events seen", "Rows seen"] if is_seen else []),
     ]
     return table(heads, rows, numbers=range(1, 6), title=f"Other budgets, {way.scoring}")
@@ -195,13 +210,8 @@ def _between(axis: Axis, count: int) -> list[float]:
 
 
 def _expected(alarm: Alarm, value: float) -> tuple[float, float]:
-    """Return the share of normal rows, and the events a row, to expect above a threshold, by the detector's file."""
-    beyond = max(value - alarm.thresholds[-1], 0.0) / alarm.mean_excess
-
-    def rate(rates: list[float]) -> float:
-        return float(np.exp(np.interp(value, alarm.thresholds, np.log(np.maximum(rates, _RAREST))) - beyond))
-
-    return rate(alarm.rates), rate(alarm.event_rates)
+    """Return the share of normal rows, and the events a row, to expect at most above a threshold."""
+    return threshold.row_rate(alarm, value), threshold.event_rate(alarm, value)
 
 
 def _seen(scores: Floats | None, value: float) -> _Seen | None:

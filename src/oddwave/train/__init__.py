@@ -19,7 +19,7 @@ from msgspec import Meta
 
 import oddwave
 from oddwave import calibrate, classical, config, detector_file, threshold
-from oddwave.calibrate import LEAST_DEVIATION, Run, rounded
+from oddwave.calibrate import Run, rounded
 from oddwave.config import Scoring, Section
 from oddwave.detector import FILE_NAME, Detector
 from oddwave.errors import ConfigError, MissingExtraError, TrainingError, nearest
@@ -155,9 +155,14 @@ def finish(folder: str | PathLike[str]) -> Detector:
     file = training_file.read(Path(folder) / CONFIG)
     if file.Global.dataset_dir is None:
         raise ConfigError(f"{folder}: its {CONFIG} names no data. Train again from the same rows, with resume.")
-    settings = training_file.settings(file) | {"resume": True, "per_group": False}
-    training, options = settings_of(file.Global.model, settings)
-    normal = rows.read(file.Global.dataset_dir, training)
+    training, options = settings_of(file.Global.model, training_file.settings(file) | {"resume": True})
+    if training.per_group:
+        name, groups = Path(folder).resolve().name, dict(rows.read_groups(file.Global.dataset_dir, training))
+        if name not in groups:
+            raise ConfigError(f"{folder}: there is no group {name}. Call the folder as the group.")
+        normal = groups[name]
+    else:
+        normal = rows.read(file.Global.dataset_dir, training)
     return _trained(file.Global.dataset_dir, normal, file.Global.model, training, options, folder, None, is_over=True)
 
 
@@ -225,9 +230,9 @@ def _trained(
     )  # fmt: skip
     fitted = (fitting.neural if model in neural() else fitting.fit_classical)(task)
     channels = len(normal.channels)
-    folds, held = blocks.folds(normal.series, size)
+    early, held = blocks.folds(normal.series, size, aside=blocks.VERIFY)
     plain = fitting.Usual(fitted.run, size)
-    usual = _usual_error(plain, folds, block.hold)
+    usual = _usual_error(plain, early, block.hold)
     model_bytes = fitted.build(usual)
     metadata = Metadata(
         format=1, model=model, settings=fitted.settings, channels=list(normal.channels),
@@ -250,9 +255,10 @@ def _trained(
         found = fitting.Usual(fitting.run_of(anew, channels), size).of(others)
         return Runtime(anew(usual if found is None else found), model).errors
 
-    metadata, verified = calibrate.calibrate(
-        metadata, run, refit, folds, held, block.verify, threshold.budget(training.false_alarms), batch(size)
-    )
+    budget, per_run = threshold.budget(training.false_alarms), batch(size)
+    tried, scores = calibrate.calibrate(metadata, refit, early, held, budget, per_run)
+    verified = calibrate.verify(tried, run, block.verify, scores, per_run)
+    metadata, _ = calibrate.calibrate(metadata, refit, *blocks.folds(normal.series, size, aside=0.0), budget, per_run)
     seen = {scoring: found.facts() for scoring, found in verified.items()}
     metadata = msgspec.structs.replace(metadata, training={**metadata.training, "verified": seen})
     detector = Detector(detector_file.encode(model_bytes, metadata), source=str(folder.path if folder else model))
@@ -318,8 +324,7 @@ def scaling(stretches: Sequence[Floats], normal: Normal) -> tuple[Floats, Floats
             f"{normal.source}, channel {channel}: the value {highest.max():g} is too large to train with.\n"
             f"Correct values beyond {_HIGHEST:g}, or leave the channel out with feature_cols."
         )
-    # the deviation of a large constant isn't 0 but a rounding error
-    return center, np.where(scale <= LEAST_DEVIATION + 1e-12 * np.abs(center), 1.0, scale)
+    return calibrate.scaling(center, scale)
 
 
 def _scored(normal: Normal, training: Training) -> list[bool]:

@@ -42,20 +42,20 @@ def cut(series: Sequence[Sequence[Floats]]) -> Blocks:
     return Blocks(*([stretch for part in parts for stretch in part[i]] for i in range(4)))
 
 
-def folds(series: Sequence[Sequence[Floats]], size: int) -> tuple[list[list[Floats]], int]:
-    """Cut all but the rows to verify into blocks of equal time, fewer if there are few windows of `size` rows.
+def folds(series: Sequence[Sequence[Floats]], size: int, aside: float) -> tuple[list[list[Floats]], int]:
+    """Cut all rows but the last share `aside` into blocks of equal time, fewer if there are few windows of `size` rows.
 
     Returns
     -------
     tuple
         The blocks, and how many rows at the end of the last one are held out, counting one between two stretches.
     """
-    used = [split(stretches, (FIT + STOP + HOLD, VERIFY))[0] for stretches in series]
+    used = [split(stretches, (1 - aside, aside))[0] for stretches in series]
     count = min(FOLDS, max(1, sum(len(stretch) for stretches in used for stretch in stretches) // (2 * size)))
     blocks: list[list[Floats]] = [[] for _ in range(count)]
     hold: list[Floats] = []
     for stretches in used:
-        seen, unseen = split(stretches, (FIT + STOP, HOLD))
+        seen, unseen = split(stretches, ((FIT + STOP) / (1 - aside), 1 - (FIT + STOP) / (1 - aside)))
         end = sum(map(len, seen)) / max(1, sum(map(len, stretches)))  # the last block ends with the rows held out
         edges = [*(i / count for i in range(count)), end]
         shares = [max(b - a, 0.0) for a, b in pairwise(edges)]

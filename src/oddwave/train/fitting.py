@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from oddwave import classical, config, graph
-from oddwave.calibrate import FLOOR, Run
+from oddwave.calibrate import FLOOR, Run, moments, scaling
 from oddwave.config import Section
 from oddwave.errors import ConfigError, DetectorFileError, TrainingError
 from oddwave.runtime import Runtime
@@ -125,7 +125,7 @@ def neural(task: Task) -> Fitted:
 
 
 def _in_deviations(trained: nn.Module, task: Task) -> Run:
-    """Return what gives the errors of raw windows, in the memory of a batch; to export it takes longer than to run it."""
+    """Return what gives the errors of raw windows: to export it would take longer than to run it."""
     import torch
 
     from oddwave.train.scored import Scored
@@ -147,9 +147,9 @@ def fit_classical(task: Task) -> Fitted:
     )
 
     def refit(stretches: Sequence[Floats]) -> classical.Build:
-        return classical.fit(settings, stretches, task.center, task.scale)
+        return classical.fit(settings, stretches, *scaling(*moments(stretches)))
 
-    build = refit(blocks.spaced([*task.fit, *task.stop]))
+    build = classical.fit(settings, blocks.spaced([*task.fit, *task.stop]), task.center, task.scale)
     return Fitted(run_of(build, len(task.center)), build, msgspec.to_builtins(settings), refit)
 
 

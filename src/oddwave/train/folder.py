@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from oddwave import baselines, bootstrap, report, threshold
-from oddwave.atomic import Atomic
+from oddwave.atomic import Atomic, clear
 from oddwave.calibrate import Verified
 from oddwave.config import Scoring
 from oddwave.detector import FILE_NAME, Detector
@@ -63,7 +63,8 @@ class Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str], goes_on: bool = False) -> None:
-        self.path = Path(path)
+        self.path, self.goes_on = Path(path), goes_on
+        self.config = b""
         self.checkpoint = self.path / CHECKPOINT
         self.log = Log(self.path / LOG, goes_on)
 
@@ -72,10 +73,15 @@ class Folder:
         from oddwave import training_file
 
         source = str(Path(data).resolve()) if isinstance(data, (str, os.PathLike)) and Path(data).exists() else None
+        clear(self.path)
         given = {key: value for key, value in msgspec.structs.asdict(training).items() if key != "resume"}
-        file = training_file.of(model, {**given, **effective}, dataset_dir=source, output=str(self.path.resolve()))
-        with Atomic(self.path / CONFIG) as draft:
-            draft.write(training_file.text(file).encode())
+        # what repeats the training of one group repeats that of all, each into its folder
+        output = self.path.parent if training.per_group else self.path
+        file = training_file.of(model, {**given, **effective}, dataset_dir=source, output=str(output.resolve()))
+        note = f"# {self.path.name} is one of several groups: oddwave train -c THIS_FILE trains all of them.\n"
+        self.config = ((note if training.per_group else "") + training_file.text(file)).encode()
+        if not (self.goes_on and (self.path / CONFIG).exists()):  # a run that other data can't go on with stays as it is
+            self._write_config()
         self.log.say(f"training {model} on {source or type(data).__name__}")
 
     def reporting(self, progress: Progress | None) -> Progress:
@@ -90,14 +96,21 @@ class Folder:
 
     def end(self, detector: Detector, made: Made) -> None:
         """Write what stands beside the detector: baselines, result, report."""
+        self._write_config()
         learned = blocks.spaced(made.block.learned)
-        baselines.fit(detector, learned, made.block.hold, threshold.budget(made.training.false_alarms)).save(self.path)
+        baselines.fit(
+            detector, learned, [*made.block.hold, *made.block.verify], threshold.budget(made.training.false_alarms)
+        ).save(self.path)
         with Atomic(self.path / RESULT) as draft:
             draft.write(msgspec.json.format(msgspec.json.encode(self._result(detector, made)), indent=2))
         report.write(self.path / REPORT, self._report(detector, made))
         for note in detector.notes:
             self.log.say(note)
         self.log.say(f"the detector is in {FILE_NAME}")
+
+    def _write_config(self) -> None:
+        with Atomic(self.path / CONFIG) as draft:
+            draft.write(self.config)
 
     def _result(self, detector: Detector, made: Made) -> dict[str, Any]:
         """Return train_result.json: the tutorial's flag and paths, and what came of it."""
@@ -185,7 +198,7 @@ def _verdict(model: str, made: Made) -> str:
         return f"{text} There were too few rows to verify its threshold: evaluate it on rows it hasn't seen."
     facts = seen.facts()
     expected, flagged = facts["expected_flagged"], facts["flagged"]
-    found = f"On {facts['rows']:,} normal rows kept aside it flagged {flagged:,}, where {expected:.3g} were expected"
+    found = f"On {facts['rows']:,} normal rows kept aside it flagged {flagged:,}; at most {expected:.2g} were expected"
     if flagged > 3 * max(expected, 1):
         found += ": expect more false alarms than asked for, since what is normal changes over these rows"
     return f"{text} {found}. How well it finds faults isn't known before it is evaluated on labelled rows."
