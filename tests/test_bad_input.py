@@ -276,7 +276,7 @@ def test_if_no_row_can_be_scored_even_quiet_says_so(oddwave):
     put("silent.csv", [",".join([*line.split(",")[:2], "", "1"]) if i else line for i, line in enumerate(lines_of())])
     assert oddwave("predict", "silent.csv", "--model", "run", "--quiet", "--fail-on-anomaly")[0] == 2
     status, out, err = oddwave("predict", "silent.csv", "--model", "run", "--quiet")
-    assert (status, out, err) == (0, "", "note: no row could be scored: no complete row before it\n")
+    assert (status, out, err) == (0, "", "note: silent.csv: no row could be scored: no complete row before it\n")
 
 
 def test_a_constant_column_is_scored_and_can_be_trained_on(accepted, oddwave):

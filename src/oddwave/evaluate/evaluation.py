@@ -111,7 +111,7 @@ class Evaluation:
         faults = f"{own['events']:,} labelled fault{'' if own['events'] == 1 else 's'}"
         return (
             f"{self.figures['model']} flagged rows in {own['events_found']:,} of {faults}. It tells faults from normal "
-            f"rows {than} the best simple method, {best} (VUS-PR {own['vus_pr']:.2f}, {value:.2f})"
+            f"rows {than} the best simple method, {best} (VUS-PR {own['vus_pr']:.2f} beside {value:.2f})"
             f"{'' if is_certain else ', though that is not certain'}. {_kept(self.figures, table)}"
         )
 

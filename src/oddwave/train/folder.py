@@ -80,7 +80,7 @@ class Folder:
         file = training_file.of(model, {**given, **effective}, dataset_dir=source, output=str(output.resolve()))
         note = f"# {self.path.name} is one of several groups: oddwave train -c THIS_FILE trains all of them.\n"
         self.config = ((note if training.per_group else "") + training_file.text(file)).encode()
-        if not (self.goes_on and (self.path / CONFIG).exists()):  # a run that other data can't go on with stays as it is
+        if not (self.goes_on and (self.path / CONFIG).exists()):  # what can't be gone on with stays as it is
             self._write_config()
         self.log.say(f"training {model} on {source or type(data).__name__}")
 
