@@ -328,7 +328,7 @@ def test_a_switch_holds_only_0_and_1_in_the_rows_to_learn_from():
 
 def test_one_row_is_read_and_too_few_to_train_with():
     assert lengths(read(made_rows(1))) == [[1]]
-    with pytest.raises(TrainingError, match="has 1 rows to learn from, too few"):
+    with pytest.raises(TrainingError, match="has 1 row to learn from, too few"):
         train(made_rows(1), model="PCA_ad")
 
 
