@@ -27,7 +27,7 @@ HEAD = """\
 
 Written by `make accuracy DATA=folder` in {minutes:.0f} minutes; text and figures come from the same run. {series} series of four public sets
 (SMD 4, JumpStarter 10, MSL 9, SMAP 17 when all are there), every one with several channels and normal rows to train on. ONE configuration a model for all
-series; no label is read but to measure. Means over the series of a set, then over the sets, and over {seeds} seeds.
+series; no label is read but to measure. Means over the series of a set, then over the sets. {seeds}.
 
 **Scores**: the mean of five surprises ([the formulas](detector-format.md)). **Thresholds**: from training rows alone, for 1 in 100 normal rows.
 **VUS-PR** has a window of 100 rows. **F1** is per row, at the threshold, without point adjustment. **Flagged** is the share of
@@ -75,7 +75,7 @@ def written(found: Found, minutes: float) -> str:
     entities = sorted({(job.dataset, job.entity) for job in usual})
     parts = [
         HEAD.format(
-            minutes=minutes, series=len(entities), seeds=len({job.seed for job in usual}), plans=_plans()
+            minutes=minutes, series=len(entities), seeds=_seeds(usual), plans=_plans()
         ),
         "## All models\n", _overview(usual),
         "## By data set\n", *(_by_set(usual, key, title) for key, title in (("vus_pr", "VUS-PR"), ("f1", "F1"))),
@@ -86,6 +86,18 @@ def written(found: Found, minutes: float) -> str:
         LIMITS,
     ]  # fmt: skip
     return "\n".join(parts)
+
+
+def _seeds(usual: Found) -> str:
+    """Say of how many seeds the figures of neural models are means; a run that was stopped has fewer of some."""
+    counts = {
+        model: len({job.seed for job in usual if job.model == model})
+        for model in sorted({job.model for job in usual} - {"PCA_ad", "ZScore_ad"})
+    }
+    if len(set(counts.values())) == 1:
+        count = next(iter(counts.values()))
+        return f"Neural models: {count} seed{'' if count == 1 else 's'}"
+    return "Seeds: " + ", ".join(f"`{model}` {count}" for model, count in counts.items())
 
 
 def _plans() -> str:
