@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import twin
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from msgspec import to_builtins
 
 from oddwave import threshold
@@ -98,6 +98,7 @@ def test_the_threshold_of_events_in_a_time_follows_the_events_a_row(blocks, coun
 
 
 @given(blocks_of_scores, rates)
+@example([[0.0], [2.0]], 0.09375)
 def test_the_rate_at_a_threshold_is_the_one_it_was_set_for_or_that_of_an_equal_threshold(blocks, rate):
     alarm = threshold.fit(arrays(blocks), rate)
     back = threshold.row_rate(alarm, alarm.threshold)

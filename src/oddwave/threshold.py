@@ -216,12 +216,13 @@ def event_rate(alarm: Alarm, value: float) -> float:
 def _rate(alarm: Alarm, rates: Sequence[float], value: float) -> float:
     """Return the rate to expect at a threshold, the first at most: what `limit` gives, turned round."""
     thresholds = np.array(alarm.thresholds)
-    at = int(np.searchsorted(thresholds, value, side="right"))  # of equal thresholds the last, which is the rarest
+    # of equal thresholds the last, which is the rarest, also if rounding left the value just below them
+    at = int(np.searchsorted(thresholds, value + 1e-9, side="right"))
     if at == 0:
         return rates[0]
     if at == len(rates):
         return rates[-1] * math.exp((thresholds[-1] - value) / alarm.mean_excess)
-    share = (value - thresholds[at - 1]) / (thresholds[at] - thresholds[at - 1])
+    share = max(value - thresholds[at - 1], 0.0) / (thresholds[at] - thresholds[at - 1])
     return math.exp((1 - share) * math.log(rates[at - 1]) + share * math.log(rates[at]))
 
 
