@@ -215,8 +215,8 @@ def _trained(
     n_rows = sum(len(stretch) for stretches in normal.series for stretch in stretches)
     if n_rows < LEAST_ROWS:
         raise TrainingError(
-            f"{normal.source} has {n_rows} row{'' if n_rows == 1 else 's'} to learn from, too few to fit, calibrate and "
-            "verify a detector.\n"
+            f"{normal.source} has {n_rows} row{'' if n_rows == 1 else 's'} to learn from, too few to fit, calibrate "
+            "and verify a detector.\n"
             f"Give more rows: {LEAST_ROWS} at the very least, better some thousands."
         )
     block = blocks.cut(normal.series)
