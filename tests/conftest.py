@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import small
 
+from oddwave import cli
 from oddwave.detector import Detector
 from oddwave.series import Series
 
@@ -64,3 +65,19 @@ def detector_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Pa
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"), prepend=os.pathsep)
     (tmp_path / "run").symlink_to(trained)
     return tmp_path
+
+
+@pytest.fixture
+def oddwave(place, capsys):
+    """Return a call of the command in the test file's `place`: status, standard output, standard error."""
+
+    def call(*words):
+        try:
+            status = cli.main([str(word) for word in words])
+        except SystemExit as end:
+            status = end.code
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        return status, shown.out, shown.err
+
+    return call

@@ -29,22 +29,6 @@ def place(detector_folder):
     return detector_folder
 
 
-@pytest.fixture
-def oddwave(place, capsys):
-    """Return a call of the command in this process: status, standard output, standard error."""
-
-    def call(*words):
-        try:
-            status = cli.main([str(word) for word in words])
-        except SystemExit as end:
-            status = end.code
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return status, shown.out, shown.err
-
-    return call
-
-
 def process(*words, **options):
     command = [sys.executable, "-m", "oddwave", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)

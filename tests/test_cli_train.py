@@ -11,7 +11,7 @@ import time
 import pytest
 import small
 
-from oddwave import cli, cli_train
+from oddwave import cli_train
 from oddwave.train.folder import CHECKPOINT
 from oddwave.training_file import read
 
@@ -28,22 +28,6 @@ def place(detector_folder):
         "\n".join(f"{line},{label}" for line, label in zip(lines, labels, strict=True))
     )
     return detector_folder
-
-
-@pytest.fixture
-def oddwave(place, capsys):
-    """Return a call of the command in this process: status, standard output, standard error."""
-
-    def call(*words):
-        try:
-            status = cli.main([str(word) for word in words])
-        except SystemExit as end:
-            status = end.code
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return status, shown.out, shown.err
-
-    return call
 
 
 QUICK = ("--model", "PCA_ad", "--input_len", "16")

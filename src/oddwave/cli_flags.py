@@ -158,7 +158,7 @@ def train() -> Parser:
     add("--force", action="store_true", help="replace the detector, or the interrupted training, in --out")
     add("--resume", action="store_true", help="go on with the training that was interrupted in --out")
     add("--from", dest="start", metavar="RUN|NAME", help="start from the weights of a run, or of a shipped model")
-    add("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
+    _add_budget(parser)
     _add_rows(parser)
     _add_plan(parser)
     _add_file(parser)
@@ -196,9 +196,7 @@ def evaluate() -> Parser:
     add("--model", metavar="RUN|PATH", help="run folder, detector file or shipped model (default: output)")
     add("--train", metavar="FILE", help="normal rows for the scores beside it, if neither run nor DATA has them")
     _add_out(parser, "folder for evaluate_result.json and the report", default="that of the run")
-    add("--scoring", metavar="WAY", help="full: all windows that hold a row (default); causal: the past only")
-    add("--threshold", type=_decimal, metavar="X", help="score above which a row is anomalous")
-    add("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
+    _add_labelling(parser)
     add("--window", type=_whole, metavar="N", help="rows around an event in which VUS is lenient (default: 100)")
     add("--seed", type=_whole, metavar="N", help="start of the random numbers (default: 0)")
     _add_columns(parser)
@@ -259,12 +257,22 @@ def _add_model(parser: Parser, default: str) -> None:
     add("--use_hpip", action="store_const", const=True, help="no faster engine exists yet")
 
 
+def _add_labelling(parser: argparse._ActionsContainer) -> None:
+    """Add what decides which rows are anomalous."""
+    add = parser.add_argument
+    add("--scoring", metavar="WAY", help="full: all windows that hold a row (default); causal: the past only")
+    add("--threshold", type=_decimal, metavar="X", help="score above which a row is anomalous")
+    _add_budget(parser)
+
+
+def _add_budget(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
+
+
 def _add_settings(parser: Parser) -> None:
     group = parser.add_argument_group("settings")
     add = group.add_argument
-    add("--scoring", metavar="WAY", help="full: all windows that hold a row (default); causal: the past only")
-    add("--threshold", type=_decimal, metavar="X", help="score above which a row is anomalous")
-    add("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
+    _add_labelling(group)
     add("--time_col", metavar="NAME", help="column with the times (default: found by its name)")
     add("--group_col", metavar="NAME", help="column that splits the table into series, scored one by one")
     add("--step_s", type=_decimal, metavar="X", help="time step in seconds, or units of a whole-number time")

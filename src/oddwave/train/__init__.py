@@ -225,7 +225,7 @@ def _trained(
     if folder is not None:
         folder.begin(data, model, training, _effective(model, options))
     task = Task(
-        model, options, size, stride, block.fit, block.stop, center, scale,
+        model, options, size, block.fit, block.stop, center, scale,
         progress if folder is None else folder.reporting(progress), None if folder is None else folder.checkpoint,
         training.resume, is_over, training.start, _identity(normal, training),
     )  # fmt: skip
@@ -295,12 +295,9 @@ def _effective(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if model in classical.SETTINGS:
         return dict(options)
     from oddwave.train import models
-    from oddwave.train.plan import Plan
 
-    of_plan = {key: value for key, value in options.items() if key in Plan.__struct_fields__}
-    own = {key: value for key, value in options.items() if key not in of_plan}
-    sections = (models.plan(model, of_plan), models.settings(model, own))
-    return {key: value for section in sections for key, value in msgspec.to_builtins(section).items()}
+    own, plan = models.sections(model, options)
+    return {**msgspec.to_builtins(plan), **msgspec.to_builtins(own)}
 
 
 def _identity(normal: Normal, training: Training) -> str:

@@ -35,8 +35,8 @@ class Task:
     ----------
     options
         The model's own settings, and its plan's.
-    size, stride
-        Rows of a window, and from one window's start to the next in `full`.
+    size
+        Rows of a window.
     fit, stop
         Stretches of rows to learn from and to stop by, each (time, channel).
     center, scale
@@ -54,7 +54,6 @@ class Task:
     model: str
     options: dict[str, Any]
     size: int
-    stride: int
     fit: Sequence[Floats]
     stop: Sequence[Floats]
     center: Floats
@@ -97,13 +96,10 @@ def neural(task: Task) -> Fitted:
     """Train a neural model, after making sure that its detector can be used."""
     from oddwave.train import loop, models, start as starts
     from oddwave.train.export import to_onnx
-    from oddwave.train.plan import Plan
     from oddwave.train.scored import Scored
 
     size, channels = task.size, len(task.center)
-    plan_options = {key: value for key, value in task.options.items() if key in Plan.__struct_fields__}
-    own = {key: value for key, value in task.options.items() if key not in plan_options}
-    settings, plan = models.settings(task.model, own), models.plan(task.model, plan_options)
+    settings, plan = models.sections(task.model, task.options)
     _check_size(task.model, settings, size, channels)
     z = [rows.scaled(stretches, task.center, task.scale) for stretches in (task.fit, task.stop)]
     trained, history = loop.fit(
@@ -163,7 +159,7 @@ class Usual:
 
     def __init__(self, run: Run, size: int) -> None:
         self.run, self.size = run, size
-        self._known: dict[int, tuple[Floats, int]] = {}
+        self._known: dict[int, tuple[Floats, Floats, int]] = {}  # by id, which is a stretch's own while it is kept here
 
     def of(self, stretches: Sequence[Floats]) -> Floats | None:
         """Return it; None if no stretch is as long as a window."""
@@ -176,7 +172,7 @@ class Usual:
     def _squares(self, stretch: Floats) -> tuple[Floats, int]:
         """Return the sum of squared errors of each channel, and of how many rows, over evenly spaced windows."""
         if id(stretch) in self._known:
-            return self._known[id(stretch)]
+            return self._known[id(stretch)][1:]
         view = np.lib.stride_tricks.sliding_window_view(stretch, self.size, axis=0)
         view = view[:: max(1, -(-len(view) // _USUAL_WINDOWS))]
         squares, count = np.zeros(1), 0
@@ -185,7 +181,7 @@ class Usual:
             errors = self.run(windows).astype(np.float64)
             squares = squares + np.square(errors).sum(axis=(0, 1))
             count += errors.shape[0] * errors.shape[1]
-        self._known[id(stretch)] = squares, count
+        self._known[id(stretch)] = stretch, squares, count
         return squares, count
 
 

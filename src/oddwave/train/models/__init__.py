@@ -68,6 +68,13 @@ def plan(name: str, overrides: Mapping[str, Any] | None = None) -> Plan:
     return found
 
 
+def sections(name: str, options: Mapping[str, Any]) -> tuple[Section, Plan]:
+    """Return a model's own settings and its plan, each with the options that are its own; raises as `settings` does."""
+    of_plan = {key: value for key, value in options.items() if key in Plan.__struct_fields__}
+    own = {key: value for key, value in options.items() if key not in of_plan}
+    return settings(name, own), plan(name, of_plan)
+
+
 def build(name: str, settings: Section, size: int, channels: int) -> nn.Module:
     """Build a model with fresh weights from torch's random numbers."""
     model: nn.Module = _module(name).Model(settings, size, channels)
