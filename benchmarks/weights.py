@@ -147,8 +147,8 @@ On the {data["rows"]:,} unseen rows that follow, {data["anomalous"]:,} of them l
 {table(found)}
 
 VUS-PR with window {found.figures["vus_window"]}. The point-adjusted F1 counts an event as found whole if one of its rows is flagged: compare it with
-that of the random score, which knows nothing. The labels of this data mark long stretches, and part of the
-normal rows that are flagged are their surroundings; the rest is drift, which a threshold from the past can't know.
+that of the random score, which knows nothing. The labels of this data mark long stretches, and normal rows
+that are flagged are mostly their surroundings.
 """
 
 

@@ -221,7 +221,7 @@ def test_standard_input_is_read(place):
         ),
         (["predict", "ts_ad.csv", "--input=x"], "--input belongs to the command without a subcommand"),
         (["models", "--serve"], "--serve belongs to the command without a subcommand"),
-        (["--serve", "--pipeline", "ts_ad", "--port", "80"], "--serve comes with a later version"),
+        (["--serve", "--pipeline", "ts_ad", "--input", "x.csv"], "--input is no flag of oddwave --serve"),
         (["--pipeline", "ts_ad", "--model", "run"], "There is nothing to read"),
         ([*BARE, "none.csv"], "There is no file 'none.csv'"),
         ([*BARE, "ts_ad.csv", "--model", "DLiner_ad"], "There is no detector 'DLiner_ad'"),

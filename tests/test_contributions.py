@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 import oddwave
-from oddwave import read
+from oddwave import read, threshold
 from oddwave.detector import shipped
+from oddwave.train import neural
 
 BEGIN, STOP = 300, 360
 REACH = 96 + 31  # rows of a window and of the smoothing
 CHANNELS = (0, 4, 9, 13, 18, 22)
 MISSED = {("PCA_ad", "spike", 13)}  # no worse than rows without a fault
+LEAST_ALARMS = 3  # of as many channels, by a neural model, at a budget of 1 in 20: the shipped thresholds are high
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,8 @@ def test_the_rows_without_a_fault_hold_no_event(detector, normal):
 
 @pytest.mark.parametrize("fault", [spike, level, drift, noise], ids=lambda fault: fault.__name__)
 def test_a_fault_of_one_sensor_stands_out_and_its_channel_is_named_first(detector, normal, highest, fault):
+    limit = threshold.limit(detector.metadata.full.alarm, 0.05)
+    n_alarms = 0
     for channel in CHANNELS:
         if (detector.metadata.model, fault.__name__, channel) in MISSED:
             continue
@@ -73,3 +77,5 @@ def test_a_fault_of_one_sensor_stands_out_and_its_channel_is_named_first(detecto
         assert BEGIN - REACH < worst.peak < STOP + REACH
         assert worst.channels[0][0] == f"feature_{channel}"
         assert worst.channels[0][1] > 0.3
+        n_alarms += worst.peak_score > limit
+    assert n_alarms >= LEAST_ALARMS or detector.metadata.model not in neural()

@@ -44,6 +44,7 @@ RESERVED = {
     "starlette": ("serve/",),
     "uvicorn": ("serve/",),
     "granian": ("serve/",),
+    "prometheus_client": ("serve/",),
 }
 HEAVY = {
     "torch",
@@ -58,7 +59,10 @@ HEAVY = {
     "pydantic",
     "sklearn",
     "scipy",
+    "granian",
+    "prometheus_client",
 }
+STARTS_ITSELF = SRC / "serve" / "supervisor.py"  # its workers are this very program
 UNSAFE_MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNSAFE_MODULES |= {"subprocess", "multiprocessing", "builtins", "code", "runpy", "pty", "ctypes"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}

@@ -100,6 +100,8 @@ def _subcommand(name: str, words: Sequence[str]) -> int:
     flags = cli_flags.PARSERS[name]().parse(words)
     if name == "predict":
         return _predict(flags)
+    if name == "serve":
+        return _serve(flags)
     if name == "models":
         return _models()
     from oddwave import cli_train
@@ -137,7 +139,7 @@ def _bare(words: Sequence[str]) -> int:
                 f"Give either oddwave {word} ..., or flags alone; see: oddwave --help"
             )
     if flags.serve:
-        raise ConfigError("--serve comes with a later version of Oddwave; nothing was started.")
+        return _serve(cli_flags.serve(is_bare=True).parse([word for word in words if word != "--serve"]))
     flags = parser.parse(words)
     if flags.get_pipeline_config is not None:
         return _get_pipeline_config(flags)
@@ -162,6 +164,13 @@ def _predict(flags: Namespace) -> int:
 
     found = predict(flags)
     return ANOMALIES if found and flags.fail_on_anomaly else DONE
+
+
+def _serve(flags: Namespace) -> int:
+    from oddwave.cli_serve import serve
+
+    serve(flags)
+    return DONE
 
 
 def _models() -> int:

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from oddwave import __version__
 from oddwave.errors import ConfigError, nearest
 
-COMMANDS = ("check", "train", "evaluate", "export", "predict", "models")
-PLANNED = ("serve", "bench")
+COMMANDS = ("check", "train", "evaluate", "export", "predict", "serve", "models")
+PLANNED = ("bench",)
 FORMATS = ("csv", "json", "xlsx", "html", "png")
 BARE_ONLY = ("--pipeline", "--input", "--get_pipeline_config", "--serve")
 
@@ -27,6 +27,7 @@ commands (each with --help):
   oddwave evaluate DATA      say how good a detector is, on labelled rows
   oddwave export RUN         take the detector of a training elsewhere
   oddwave predict DATA...    the same as the flags below, in short
+  oddwave serve              answer requests over HTTP
   oddwave models             list the shipped detectors"""
 
 BARE_EXAMPLE = """\
@@ -73,6 +74,15 @@ examples:
 """
 
 
+SERVE_EXAMPLE = """\
+examples:
+  oddwave serve
+  oddwave serve --model runs/pump --model PCA_ad --port 9000
+  oddwave serve --model runs/ --host 0.0.0.0 --api-key-file keys.txt
+  oddwave serve --api-key-file keys.txt --new-key dashboard
+"""
+
+
 def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, width=min(get_terminal_size().columns, 100) - 2)
 
@@ -107,7 +117,7 @@ def bare() -> Parser:
     add("--pipeline", metavar="NAME|YAML", help="ts_ad, or a pipeline file")
     add("--input", metavar="DATA", nargs="+", help=DATA)
     add("--get_pipeline_config", metavar="NAME", help="write the pipeline file NAME.yaml, then stop")
-    add("--serve", action="store_true", help="comes with a later version")
+    add("--serve", action="store_true", help="answer requests over HTTP; see oddwave serve --help for its flags")
     add("--version", action="version", version=f"oddwave {__version__}")
     _add_model(parser, default="the pipeline's")
     _add_settings(parser)
@@ -225,6 +235,41 @@ def by_mode() -> Parser:
     return parser
 
 
+def serve(is_bare: bool = False) -> Parser:
+    """Return the parser of `oddwave serve`; bare: of `oddwave --serve`."""
+    name = "oddwave --serve" if is_bare else "oddwave serve"
+    parser = Parser(prog=name, description="Answer requests over HTTP until Ctrl-C.", epilog=SERVE_EXAMPLE)
+    add = parser.add_argument
+    if is_bare:
+        add("--pipeline", metavar="NAME|YAML", help="ts_ad, or a pipeline file")
+    add("--host", metavar="HOST", help="address to listen on (default: 127.0.0.1, this machine only)")
+    add("--port", type=_whole, metavar="N", help="port to listen on; 0: one that is free (default: 8080)")
+    add("--workers", type=_whole, metavar="N", help="processes (default: one a processor, up to 8)")
+    add("--log", metavar="LEVEL", help="requests to log: errors (default), all or off")
+    group = parser.add_argument_group("detectors")
+    add = group.add_argument
+    add(
+        "--model",
+        metavar="NAME|PATH",
+        action="append",
+        help="shipped, a file, a run, or a folder of these; may be given several times, the first is the default one",
+    )
+    add("--device", metavar="DEVICE", help="cpu, auto, or a kind and number such as gpu:0 (default: cpu)")
+    _add_settings(parser)
+    group = parser.add_argument_group("access and limits")
+    add = group.add_argument
+    add("--api-key-file", metavar="FILE", help="let in only who sends one of the keys in this file")
+    add("--new-key", metavar="NAME", help="make a key for NAME, add it to --api-key-file, print it, and stop")
+    add("--allow-origin", metavar="ORIGIN", action="append", help="let web pages of this origin in")
+    add("--allow-url-host", metavar="HOST", action="append", help="fetch CSV files from this host if a request says so")
+    add("--max-body", metavar="BYTES", help="largest body of a request (default: 16M)")
+    add("--max-rows", type=_whole, metavar="N", help="most rows in a request (default: 200000)")
+    add("--slots", type=_whole, metavar="N", help="requests at once in a worker, others get 503 (default: 64)")
+    add("--timeout", dest="timeout_s", type=_decimal, metavar="S", help="longest time for a request (default: 30)")
+    add("--drain", dest="drain_s", type=_decimal, metavar="S", help="time between not ready and the end (default: 1)")
+    return parser
+
+
 def models() -> Parser:
     """Return the parser of `oddwave models`."""
     return Parser(prog="oddwave models", description="List the shipped detectors.", epilog="example:\n  oddwave models")
@@ -337,5 +382,6 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "evaluate": evaluate,
     "export": export,
     "predict": predict,
+    "serve": serve,
     "models": models,
 }

@@ -84,7 +84,7 @@ class EventBuilder:
             return
         used = 0
         for start, stop in runs(is_odd):
-            peak = start + int(np.argmax(score[start:stop]))
+            peak = start + int(score[start:stop].argmax())
             first, last, highest = index[[start, stop - 1, peak]].tolist()
             run = _Run(
                 first, last, ticks[start].item(), ticks[stop - 1].item(), self._row + start, self._row + stop - 1,

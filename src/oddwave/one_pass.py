@@ -117,7 +117,7 @@ class Pass:
         while self.waiting:
             series, position, reason = self.waiting[0]
             pending = position >= self.scores.stop
-            ready = int(np.argmax(pending)) if pending.any() else len(position)
+            ready = int(pending.argmax()) if pending.any() else len(position)
             if ready:
                 out.append(self._rows(series.rows(0, ready), position[:ready], reason[:ready]))
             if ready < len(position):

@@ -202,6 +202,12 @@ class Result(Mapping[str, Any]):
         """Print the tutorial's form, then the events as a table."""
         self.summary().print()
 
+    def to_csv(self) -> bytes:
+        """Return what `save_to_csv` writes."""
+        from oddwave.save.csv import encode
+
+        return encode(self)
+
     def save_to_csv(self, save_path: str | PathLike[str]) -> Path:
         """Write one line a row: time, label, score, and the reason if some rows weren't scored.
 

@@ -128,8 +128,14 @@ def surprise(value: Floats, knots: Floats, surprises: Floats, slope: float) -> F
     Hill, "A simple general approach to inference about the tail of a distribution", 1975.
     """
     rare: Floats = np.interp(value, knots, surprises, left=0.0)
-    rare += np.log(np.maximum(value / knots[-1], 1.0)) / slope
+    rare += beyond(value, knots[-1], slope)
     return rare  # a NaN stays one
+
+
+def beyond(value: Floats, last: float | Floats, slope: float | Floats) -> Floats:
+    """Return how much rarer values are than the last knot."""
+    rarer: Floats = np.log(np.maximum(value / last, 1.0)) / slope
+    return rarer
 
 
 def fuse(rare: Floats) -> Floats:

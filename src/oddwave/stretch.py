@@ -53,9 +53,10 @@ def surprises(terms: Floats, curves: Sequence[Curve]) -> Floats:
 
     That of a single channel counts up to 1 in 10,000 rows, that of a shift up to 1 in 100: none outweighs all others.
     """
-    rare = np.empty_like(terms)
-    for column, tail in enumerate(curves):
-        rare[:, column] = score.surprise(terms[:, column], *tail)
+    knots, at_knots, slopes = zip(*curves, strict=True)
+    rare = score.beyond(terms, np.array([column[-1] for column in knots]), np.array(slopes))
+    for column in range(len(curves)):
+        rare[:, column] += np.interp(terms[:, column], knots[column], at_knots[column], left=0.0)
     np.minimum(rare[:, 3:], _MOST, out=rare[:, 3:])
     return rare
 
@@ -178,7 +179,7 @@ class StretchScorer:
         """Cut windows and run them through the graph."""
         size, low = self.constants.size, int(first_rows[0])
         rows = self.values.between(low, int(first_rows[-1]) + size).astype(np.float32)
-        return self.run(window.cut(rows, first_rows - low, size))
+        return self.run(rows[None] if len(first_rows) == 1 else window.cut(rows, first_rows - low, size))
 
     def _row_errors(self, rows: range) -> Floats:
         """Return the model's error of rows that no later window holds, shape (row, scored channel)."""
@@ -207,32 +208,28 @@ class StretchScorer:
         constants = self.constants
         errors = self._row_errors(rows)
         first = max(0, rows.start - constants.reach.before)
-        pair = np.empty((known - first, 2, len(constants.center)))  # z and its square, averaged together
-        z = pair[:, 0]
-        np.subtract(self.values.between(first, known)[:, constants.pick], constants.center, out=z)
+        z = self.values.between(first, known)[:, constants.pick] - constants.center
         z /= constants.scale
-        np.square(z, out=pair[:, 1])
+        pair = np.concatenate((z, np.square(z)), axis=1).reshape(len(z), 2, -1)  # averaged together
         end = known if is_last else _UNKNOWN
         means = score.rolling_mean(pair, first, 0, end, rows, constants.rolling)
         excess = score.log_spread(means[:, 0], means[:, 1])
         excess -= constants.spread_center
         excess /= constants.spread_scale
-        parts = np.empty((len(rows), 3, len(constants.center)))
-        spread = np.maximum(excess, 0.0, out=parts[:, 1])
-        distance = np.abs(z[rows.start - first : rows.stop - first] - means[:, 0]) / constants.distance_scale
-        energy = np.add(errors * errors, distance * distance, out=parts[:, 0])
-        energy[: max(0, constants.warm_up - rows.start)] = 0.0  # without an error it isn't known
-        shift = np.subtract(
-            means[:, 0], score.rolling_mean(z, first, 0, end, rows, constants.long_rolling), out=parts[:, 2]
-        )
+        spread = np.maximum(excess, 0.0, out=excess)
+        distance = z[rows.start - first : rows.stop - first] - means[:, 0]
+        np.divide(np.abs(distance, out=distance), constants.distance_scale, out=distance)
+        shift = means[:, 0] - score.rolling_mean(z, first, 0, end, rows, constants.long_rolling)
         np.divide(np.abs(shift, out=shift), constants.shift_scale, out=shift)
-        terms = np.zeros((len(rows), len(TERMS)))
-        for column, part in (
-            (0, np.log1p(errors)),
-            (1, np.square(spread)),
-            (2, np.log1p(distance)),
-            (4, np.log1p(shift)),
-        ):
+        energy = errors * errors
+        energy += distance * distance
+        energy[: max(0, constants.warm_up - rows.start)] = 0.0  # without an error it isn't known
+        parts = np.concatenate((energy, spread, shift), axis=1).reshape(len(rows), 3, -1)
+        terms = np.empty((len(rows), len(TERMS)))
+        np.square(spread, out=spread)
+        for part in (errors, distance, shift):
+            np.log1p(part, out=part)
+        for column, part in ((0, errors), (1, spread), (2, distance), (4, shift)):
             np.add.reduce(part, axis=1, out=terms[:, column])
         terms /= energy.shape[1]
         energy.max(axis=1, out=terms[:, 3])
@@ -268,10 +265,10 @@ class StretchScorer:
         parts = self._smooth(self.parts, (self.constants.warm_up, 0, 0), rows, is_last)
         share = np.empty((len(rows), 3))
         np.add(rare[:, 0], rare[:, 2] + rare[:, 3], out=share[:, 0])
-        share[:, 1:] = rare[:, [1, 4]]
+        share[:, 1:] = rare[:, 1::3]
         whole = np.add.reduce(parts, axis=2)
         share /= np.where(whole > 0, whole, 1.0) * len(TERMS)
         parts *= share[:, :, None]
         out = np.zeros((len(rows), self.constants.channels))
-        out[:, self.constants.pick] = parts[:, 0] + parts[:, 1] + parts[:, 2]
+        out[:, self.constants.pick] = np.add.reduce(parts, axis=1)
         return out

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from oddwave.read.inputs import SUFFIXES, is_url, sources
 from oddwave.read.stream import MAX_UNPACKED, SMALL, Reader, Stream, Unpacked, kind_of, open_path, standard_input
 from oddwave.series import Columns, Series
 
-__all__ = ["parse_csv", "read", "read_chunks", "read_one", "sources"]
+__all__ = ["parse_csv", "parse_table", "read", "read_chunks", "read_one", "sources"]
 
 ALL = Columns()
 _TABLE_KINDS = ("parquet", "zip", "xls")
@@ -114,6 +114,21 @@ def parse_csv(body: bytes, columns: Columns, source: str) -> Series:
     [[0.5], [0.25]]
     """
     return next(_csv(io.BytesIO(body), columns, source, body if len(body) < SMALL else None))
+
+
+def parse_table(names: Sequence[str], cells: Sequence[Any], columns: Columns, source: str) -> Series:
+    """Take named columns, each an array of numbers or a list of texts, as one series.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or can't be read.
+    """
+    from oddwave.read.table import Table, roles_of
+
+    table = Table([name.strip() for name in names], cells, source, len(cells[0]) if cells else 0)
+    roles = roles_of(table.names, columns, source, table.n_rows)
+    return next(Builder(source, roles, "row").groups(table.block(roles)))
 
 
 def _csv(stream: Reader, columns: Columns, source: str, body: bytes | None = None) -> Iterator[Series]:

@@ -23,7 +23,7 @@ from oddwave.read.cells import MISSING, shown
 from oddwave.read.header import Layout, check_text, layout, unmarked
 from oddwave.read.rows import odd_block, rows_block
 from oddwave.read.stream import SMALL, Reader
-from oddwave.series import Columns, Ticks
+from oddwave.series import Columns, Floats, Ticks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,10 +38,10 @@ _json_numbers = msgspec.json.Decoder(list[int | float]).decode
 
 
 class _Cells(NamedTuple):
-    """Numbers as they were written, whole or not, and the bytes of all as floats."""
+    """Numbers as they were written, whole or not, and all as floats."""
 
     numbers: list[int | float]
-    floats: bytes
+    floats: Floats
 
 
 def header_of(data: bytes, source: str, columns: Columns) -> tuple[Layout, bytes, int]:
@@ -83,8 +83,8 @@ def plain_block(found: Layout, body: bytes, line: int) -> Block | None:
         return None
     if roles.time is not None and times is None:
         times = _ticks(cells.numbers[roles.time :: width])
-    matrix, skipped = np.frombuffer(cells.floats).reshape(-1, width), found.width - width
-    values = matrix.take([at - skipped for at in roles.channels], axis=1)
+    matrix, skipped = cells.floats.reshape(-1, width), found.width - width
+    values = matrix.take(np.array(roles.channels, dtype=np.intp) - skipped, axis=1)
     labels = None if roles.label is None else matrix[:, roles.label - skipped]
     return Block(values, np.arange(line, line + len(matrix)), times, labels)
 
@@ -108,11 +108,11 @@ def _cells(text: bytes) -> _Cells | None:
     """Read numbers separated by commas; None if they aren't plain, or one is too large."""
     try:
         numbers = _json_numbers(b"[" + text + b"]")
-        floats = struct.pack(f"{len(numbers)}d", *numbers)
+        floats = np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers))
     except (ValueError, OverflowError, struct.error):
         return None
-    has_minus_0 = b"-0" in text and _MINUS_0.search(text)  # a whole number has lost its sign
-    return None if has_minus_0 else _Cells(numbers, floats)
+    may_be_minus_0 = b"-" in text and not floats.all()
+    return None if may_be_minus_0 and _MINUS_0.search(text) else _Cells(numbers, floats)  # whole, it lost its sign
 
 
 def _ticks(times: list[int | float]) -> Ticks:

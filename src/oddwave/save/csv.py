@@ -9,15 +9,21 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from oddwave.atomic import Atomic
 from oddwave.result import REASONS, Result, Scored, time_column
 from oddwave.save.paths import place
 
-LABELS = [b",,", b",0,", b",1,"]  # by label + 1; a row without a label has an empty cell
+LABELS = (b",0,", b",1,", b",,")  # by label; the last, -1, is a row without one
 QUOTED = re.compile('[",\r\n]')
+
+
+def encode(result: Result) -> bytes:
+    """Return what `to_csv` writes."""
+    rows, name = result.rows, time_column(result.series.time_name)
+    has_reasons = bool(rows.reason.any())
+    return _header(name, has_reasons) + _lines(rows, has_reasons)
 
 
 def to_csv(result: Result, save_path: str | PathLike[str]) -> Path:
@@ -46,7 +52,7 @@ class CsvWriter:
 
     def __enter__(self) -> Self:
         self.file = self.atomic.__enter__()
-        self.file.write(self._header())
+        self.file.write(_header(self.time_name, self.has_reasons))
         return self
 
     def __exit__(
@@ -58,40 +64,44 @@ class CsvWriter:
         """Write the next rows."""
         if not self.has_reasons and rows.reason.any():
             self._add_reasons()
-        label = np.array(LABELS, dtype=object)[rows.label + 1]
-        end = np.array([f",{_quoted(reason)}\n".encode() for reason in REASONS], dtype=object)
-        cells: list[bytes] = [b"\n"] * (4 * len(rows))
-        cells[0::4] = _times(rows.index)
-        cells[1::4] = label.tolist()
-        cells[2::4] = _numbers(rows.score)
-        if self.has_reasons:
-            cells[3::4] = end[rows.reason].tolist()
-        self.file.write(b"".join(cells))
-
-    def _header(self) -> bytes:
-        return f"{_quoted(self.time_name)},label,score{',reason' if self.has_reasons else ''}\n".encode()
+        self.file.write(_lines(rows, self.has_reasons))
 
     def _add_reasons(self) -> None:
         """Write the fourth column into the lines so far: only now is it known that there is one."""
         self.has_reasons = True
         before = self.file
-        header = len(f"{_quoted(self.time_name)},label,score\n".encode())
+        header = len(_header(self.time_name, has_reasons=False))
         size = before.tell()
         if size == header:
             before.seek(0)
             before.truncate()
-            before.write(self._header())
+            before.write(_header(self.time_name, has_reasons=True))
             return
         self.file = self.atomic.restart()
         with before:
             before.seek(header)
-            self.file.write(self._header())
+            self.file.write(_header(self.time_name, self.has_reasons))
             is_quoted = False
             while piece := before.read(1 << 22):
                 parts = piece.split(b'"')  # a line end between quotes belongs to a time
                 parts[is_quoted::2] = [part.replace(b"\n", b",\n") for part in parts[is_quoted::2]]
                 is_quoted ^= len(parts) % 2 == 0
                 self.file.write(b'"'.join(parts))
+
+
+def _header(time_name: str, has_reasons: bool) -> bytes:
+    return f"{_quoted(time_name)},label,score{',reason' if has_reasons else ''}\n".encode()
+
+
+def _lines(rows: Scored, has_reasons: bool) -> bytes:
+    cells: list[bytes] = [b"\n"] * (4 * len(rows))
+    cells[0::4] = _times(rows.index)
+    cells[1::4] = [LABELS[label] for label in rows.label.tolist()]
+    cells[2::4] = _numbers(rows.score)
+    if has_reasons:
+        end = [f",{_quoted(reason)}\n".encode() for reason in REASONS]
+        cells[3::4] = [end[reason] for reason in rows.reason.tolist()]
+    return b"".join(cells)
 
 
 def _numbers(values: NDArray[Any]) -> list[bytes]:

@@ -1,0 +1,75 @@
+"""Serve from the command line: flags and pipeline file to the service's settings."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from oddwave import config
+from oddwave.cli_terminal import tell
+from oddwave.config import PipelineSection
+from oddwave.errors import ConfigError
+from oddwave.pipeline import config_of
+
+if TYPE_CHECKING:
+    from oddwave.serve.settings import ServiceSettings
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+OWN = ("host", "port", "workers", "api_key_file", "max_rows", "slots", "timeout_s", "drain_s", "log")
+
+
+def serve(flags: Namespace) -> None:
+    """Serve until a signal says to end, or only make a key."""
+    if flags.new_key is not None:
+        _new_key(flags)
+        return
+    from oddwave.serve import serve as run
+
+    run(settings(flags), tell)
+
+
+def settings(flags: Namespace) -> ServiceSettings:
+    """Return the service's settings; what isn't given is the pipeline file's, or the default."""
+    from oddwave.serve.settings import ServiceSettings, processors
+
+    file = config_of(getattr(flags, "pipeline", None) or "ts_ad")
+    if flags.threshold is not None and flags.false_alarms is not None:
+        raise ConfigError("--threshold and --false-alarms both set the threshold. Leave one of them out.")
+    names = [name for name in config.FLAGS if name != "model"]
+    given = {name: getattr(flags, name) for name in names if getattr(flags, name, None) is not None}
+    pipeline = config.build(PipelineSection, given, "the command line", file.pipeline)
+    own = {name: getattr(flags, name) for name in OWN if getattr(flags, name) is not None}
+    own.setdefault("workers", processors())
+    if flags.max_body is not None:
+        own["max_body"] = _bytes(flags.max_body)
+    own["models"] = tuple(flags.model or [pipeline.model])
+    own["allow_url_hosts"], own["allow_origins"] = tuple(flags.allow_url_host or ()), tuple(flags.allow_origin or ())
+    return config.build(ServiceSettings, own | {"pipeline": pipeline}, "the command line")
+
+
+def _new_key(flags: Namespace) -> None:
+    from oddwave.serve.keys import new_key
+
+    if flags.api_key_file is None:
+        raise ConfigError("--new-key makes a key, but --api-key-file doesn't say where its hash is kept. Add it.")
+    key = new_key(flags.api_key_file, flags.new_key)
+    tell(
+        f"{flags.api_key_file} holds the hash of a new key for {flags.new_key}; this is the key, shown only now:",
+        "note",
+    )
+    print(key)
+
+
+def _bytes(text: str) -> int:
+    """Read a number of bytes, with a unit if wanted.
+
+    Examples
+    --------
+    >>> _bytes("16M"), _bytes("4096"), _bytes("64 MB")
+    (16777216, 4096, 67108864)
+    """
+    found = re.fullmatch(r"(\d+)\s*([KMG]?)(i?B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"--max-body {text!r} is no size. Give bytes, or as in 16M.")
+    return int(found[1]) * UNITS[found[2].upper()]

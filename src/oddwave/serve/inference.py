@@ -1,0 +1,180 @@
+"""The Open Inference Protocol, version 2, for the clients of Triton and KServe: tensors in JSON, or as plain bytes.
+
+Inputs: `rows`, shape [time, channel] or [1, time, channel], in the detector's order; maybe `time`, [time].
+Outputs: `score`, `label` (-1: not scored), and if asked for `contribution`, shape [time, channel].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from oddwave import __version__, config, read
+from oddwave.config import Detection
+from oddwave.errors import nearest
+from oddwave.result import Result
+from oddwave.serve.answers import Answer, Refused, answer_json
+from oddwave.serve.app import Request
+from oddwave.serve.bodies import check_rows, decoded
+
+WANTED = 'Send {"inputs": [{"name": "rows", "shape": [time, channel], "datatype": "FP64", "data": […]}]}.'
+SIZE_HEADER = "inference-header-content-length"  # bytes of JSON before the tensors' own
+OUTPUTS = ("score", "label", "contribution")
+VERSION = "1"
+TYPES = {
+    "FP32": np.float32, "FP64": np.float64, "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
+    "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32,
+}  # fmt: skip
+NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}
+
+
+class Tensor(msgspec.Struct):
+    """A tensor that is sent, or the name of one that is asked for."""
+
+    name: str
+    shape: list[int] = []
+    datatype: str = ""
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(msgspec.Struct):
+    """A request; what the protocol allows beside is left alone."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor] = []
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+_form = msgspec.json.Decoder(InferRequest)
+
+
+async def server(request: Request) -> Answer:  # noqa: ARG001 (every handler takes it)
+    """Answer `GET /v2`."""
+    return answer_json({"name": "oddwave", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+
+async def model(request: Request) -> Answer:
+    """Answer `GET /v2/models/{name}`."""
+    served = request.app.detectors.get(request.path[0])
+    width = len(served.detector.metadata.channels)
+    rows = {"name": "rows", "datatype": "FP64", "shape": [-1, width]}
+    outputs = [
+        {"name": "score", "datatype": "FP64", "shape": [-1]},
+        {"name": "label", "datatype": "INT8", "shape": [-1]},
+        {"name": "contribution", "datatype": "FP64", "shape": [-1, width]},
+    ]
+    about = {"name": served.name, "versions": [VERSION], "platform": "oddwave", "inputs": [rows], "outputs": outputs}
+    return answer_json(about)
+
+
+async def model_ready(request: Request) -> Answer:
+    """Answer `GET /v2/models/{name}/ready`."""
+    return answer_json({"name": request.app.detectors.get(request.path[0]).name, "ready": True})
+
+
+async def infer(request: Request) -> Answer:
+    """Answer `POST /v2/models/{name}/infer`."""
+    return await request.app.work(request, _infer)
+
+
+def _infer(request: Request, body: bytes | bytearray) -> Answer:
+    served = request.app.detectors.get(request.path[0])
+    if request.path[1:] not in ((), (VERSION,)):
+        raise Refused(404, f"{served.name} has only the version {VERSION}.", "no_model")
+    size = request.header(SIZE_HEADER)
+    header = int(size) if size.isdecimal() else len(body)
+    if header > len(body):
+        raise Refused(400, f"{SIZE_HEADER} is {header}, but the body has {len(body)} bytes.", "bad_request")
+    sent = decoded(_form, body[:header], WANTED)
+    wanted = _wanted(sent)
+    inputs = _inputs(sent, memoryview(body)[header:])
+    request.stage("decode")
+    channels = list(served.detector.metadata.channels)
+    rows = _rows(inputs, len(channels))
+    check_rows(len(rows), request.app.settings.max_rows)
+    names, columns = list(channels), list(rows.T.astype(np.float64))
+    if "time" in inputs:
+        if inputs["time"].shape != (len(rows),):
+            raise Refused(422, f"time has the shape {list(inputs['time'].shape)} for {len(rows)} rows.", "bad_request")
+        names, columns = [*names, "time"], [*columns, inputs["time"]]
+    series = read.parse_table(names, columns, served.columns, "The tensor rows")
+    request.stage("parse")
+    settings = {key: value for key, value in sent.parameters.items() if key in Detection.__struct_fields__}
+    settings["contributions"] = "contribution" in wanted
+    base = config.detection(request.app.settings.pipeline)
+    result = served.detector.detect_series(series, config.build(Detection, settings, "parameters", base))
+    request.note(result, served)
+    request.stage("score")
+    about = {"model_name": served.name, "model_version": VERSION, **({"id": sent.id} if sent.id else {})}
+    answer = _answer(about, result, wanted, is_binary=bool(sent.parameters.get("binary_data_output")))
+    request.stage("encode")
+    return answer
+
+
+def _wanted(sent: InferRequest) -> dict[str, Tensor]:
+    """Return the outputs that are asked for, by name."""
+    for output in sent.outputs:
+        if output.name not in OUTPUTS:
+            known = ", ".join(OUTPUTS)
+            message = f"There is no output {output.name!r}.{nearest(output.name, OUTPUTS)} Known: {known}."
+            raise Refused(422, message, "bad_request")
+    return {output.name: output for output in sent.outputs} or {name: Tensor(name) for name in OUTPUTS[:2]}
+
+
+def _inputs(sent: InferRequest, rest: memoryview) -> dict[str, NDArray[Any]]:
+    """Return the tensors that were sent, by name."""
+    found: dict[str, NDArray[Any]] = {}
+    for tensor in sent.inputs:
+        kind = TYPES.get(tensor.datatype)
+        if kind is None:
+            known = ", ".join(TYPES)
+            raise Refused(422, f"{tensor.name} is of the type {tensor.datatype!r}; read are {known}.", "bad_request")
+        size = tensor.parameters.get("binary_data_size")
+        try:
+            if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= len(rest):
+                values, rest = np.frombuffer(rest[:size], dtype=kind), rest[size:]
+            else:
+                values = np.array(tensor.data, dtype=kind)
+            found[tensor.name] = values.reshape(tensor.shape)
+        except (TypeError, ValueError, OverflowError):
+            message = f"The data of {tensor.name} doesn't fill the shape {tensor.shape} with {tensor.datatype}."
+            raise Refused(422, message, "bad_request") from None
+    return found
+
+
+def _rows(inputs: dict[str, NDArray[Any]], width: int) -> NDArray[Any]:
+    if "rows" not in inputs:
+        raise Refused(422, f"The input rows is missing. {WANTED}", "bad_request")
+    rows = inputs["rows"]
+    if rows.ndim == 3 and len(rows) == 1:
+        rows = rows[0]
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise Refused(
+            422, f"rows has the shape {list(rows.shape)}; this detector reads [time, {width}].", "bad_request"
+        )
+    return rows
+
+
+def _answer(about: dict[str, Any], result: Result, wanted: dict[str, Tensor], is_binary: bool) -> Answer:
+    """Return the outputs, those that are asked for as bytes behind the JSON."""
+    every = {"score": result.score, "label": result.label, "contribution": result.contribution}
+    outputs: list[dict[str, Any]] = []
+    blocks: list[bytes] = []
+    for name, tensor in wanted.items():
+        values = np.ascontiguousarray(every[name])
+        output: dict[str, Any] = {"name": name, "datatype": NAMES[values.dtype], "shape": list(values.shape)}
+        if tensor.parameters.get("binary_data", is_binary):
+            blocks.append(values.tobytes())
+            output["parameters"] = {"binary_data_size": len(blocks[-1])}
+        else:
+            output["data"] = values.ravel().tolist()
+        outputs.append(output)
+    head = msgspec.json.encode({**about, "outputs": outputs})
+    if not blocks:
+        return Answer(head)
+    return Answer(b"".join([head, *blocks]), "application/octet-stream", headers=((SIZE_HEADER, str(len(head))),))

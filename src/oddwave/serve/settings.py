@@ -1,0 +1,40 @@
+"""Settings of the service: one section, handed by the parent process to its workers as JSON."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from oddwave.config import PipelineSection, Section
+
+MAX_BODY = 16 << 20
+DEFAULT_WORKERS = 8  # at most so many unless asked for: each holds every detector
+
+
+class ServiceSettings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the service serves, where it listens, and what it refuses."""
+
+    models: tuple[str, ...] = (
+        "DLinear_ad",
+    )  # names, files, run folders, or folders that hold these; the first is the default
+    pipeline: PipelineSection = PipelineSection()
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    api_key_file: str | None = None
+    max_body: Annotated[int, Meta(ge=1024, le=1 << 31)] = MAX_BODY
+    max_rows: Annotated[int, Meta(ge=1)] = 200_000
+    slots: Annotated[int, Meta(ge=1)] = 64  # requests in progress in one worker
+    timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+    drain_s: Annotated[float, Meta(ge=0)] = 1.0
+    allow_url_hosts: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
+    log: Literal["errors", "all", "off"] = "errors"
+
+
+def processors() -> int:
+    """Return how many workers are started unless a number is given."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, DEFAULT_WORKERS)

@@ -1,0 +1,96 @@
+"""Worker: one process of the service. Its settings and orders come on standard input, a line each, from its parent.
+
+The first line is the settings as JSON; then `drain` (say that the service isn't ready, but go on), or the end of the
+input (stop: the requests in progress are answered first). So no worker outlives its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from oddwave.errors import OddwaveError
+from oddwave.serve.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from granian.server.embed import Server
+
+    from oddwave.serve.app import App
+
+READY, DRAIN = b"ready\n", b"drain\n"
+ORDERS = 0  # standard input
+HEADERS_MS = 10_000  # longest time for a request's headers to come
+NO_LIMIT = 1 << 16  # connections; how many requests are taken is the slots' affair
+
+
+def main() -> None:
+    """Run a worker to its end; before it serves, it says `ready` or what is wrong on standard output."""
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ServiceSettings)
+    for name in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to the whole group; the parent decides
+        signal.signal(name, signal.SIG_IGN)
+    from oddwave.serve.app import App
+    from oddwave.serve.detectors import Detectors
+    from oddwave.serve.routes import ROUTES
+
+    try:
+        detectors = Detectors(settings.models, settings.pipeline.device, settings.pipeline.time_col)
+        app = App(settings, detectors, ROUTES)
+    except (OddwaveError, OSError) as error:
+        _say(str(error).encode())
+        return
+    asyncio.run(_serve(app))
+
+
+async def _serve(app: App) -> None:
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.server.embed import Server
+
+    settings = app.settings
+    server = Server(
+        app, settings.host, settings.port, interface=Interfaces.RSGI, http=HTTPModes.http1, websockets=False,
+        backlog=1024, backpressure=NO_LIMIT, log_enabled=False,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_MS),
+    )  # fmt: skip
+    logging.getLogger("_granian").setLevel(logging.CRITICAL)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, server.stop)
+    loop.add_reader(ORDERS, _obey, app, loop, server)
+    serving = loop.create_task(server.serve())
+    await loop.run_in_executor(None, _wait_until_open, settings.host, settings.port)
+    _say(READY)
+    await serving
+
+
+def _obey(app: App, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+    """Take orders."""
+    orders = os.read(ORDERS, 1 << 10)
+    app.is_ready = False
+    if not orders:
+        loop.remove_reader(ORDERS)
+        server.stop()  # type: ignore[no-untyped-call]
+
+
+def _wait_until_open(host: str, port: int) -> None:
+    while True:
+        try:
+            socket.create_connection((host, port), 1).close()
+            return
+        except OSError:
+            pass
+
+
+def _say(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
