@@ -33,10 +33,12 @@ class Pass:
         new_scorer: Callable[[float], StretchScorer],
         settings: Detection,
         series: Series,
+        names_channels: bool = True,
     ) -> None:
         self.metadata, self.new_scorer = metadata, new_scorer
         self.settings, self.title = settings, series.title
         self.threshold = threshold.chosen(metadata, settings)
+        self.least = -np.inf if settings.contributions else self.threshold if names_channels else np.inf
         max_gap = metadata.max_gap if settings.max_gap is None else settings.max_gap
         self.extra_notes: list[str] = []
         step = self._step(series.kind, series.ticks)
@@ -55,8 +57,7 @@ class Pass:
             if is_new:
                 self._end_stretch()
             if self.scorer is None:
-                least = -np.inf if self.settings.contributions else self.threshold
-                self.scorer = self.new_scorer(least)
+                self.scorer = self.new_scorer(self.least)
             ends = is_last and number == len(cleaned.stretches)
             self._take(self.scorer.push(values, ends))
             if ends:

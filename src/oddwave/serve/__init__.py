@@ -31,7 +31,11 @@ def serve(settings: ServiceSettings, tell: Callable[[str], object]) -> None:
     """
     from importlib.util import find_spec
 
-    for module, package in (("granian", "granian"), ("prometheus_client", "prometheus-client")):
+    for module, package in (
+        ("granian", "granian"),
+        ("prometheus_client", "prometheus-client"),
+        ("pybase64", "pybase64"),
+    ):
         if find_spec(module) is None:
             raise MissingExtraError("the service", package=package, extra="serve")
     from oddwave.serve.supervisor import Supervisor

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import binascii
 from typing import TypeVar
 
 import msgspec
+import pybase64
 
 from oddwave.serve.answers import Refused
 
@@ -51,7 +51,7 @@ def from_base64(text: str) -> bytes:
     (b'time,flow', b'\xf0\x9f\x98\x80')
     """
     try:
-        found = binascii.a2b_base64(text, strict_mode=True)
+        found = pybase64.b64decode(text, validate=True)
     except ValueError:
         found = _lenient(text)
     for head, kind in UNREADABLE.items():
@@ -63,10 +63,9 @@ def from_base64(text: str) -> bytes:
 def _lenient(text: str) -> bytes:
     plain = text.translate(URL_SAFE).rstrip("=")
     try:
-        return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
-    except ValueError as error:
-        reason = str(error).partition(".")[0].lower()
-        raise Refused(422, f"csv isn't base64: {reason}. Encode the CSV's bytes as base64.", "bad_data") from None
+        return pybase64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        raise Refused(422, "csv isn't base64. Encode the bytes of the CSV as base64.", "bad_data") from None
 
 
 def check_rows(n_rows: int, max_rows: int) -> None:

@@ -5,9 +5,8 @@ The body is read as JSON whatever type it is said to have: the tutorial's own cl
 
 from __future__ import annotations
 
-import binascii
-
 import msgspec
+import pybase64
 
 from oddwave import config, read
 from oddwave.serve import urls
@@ -50,7 +49,7 @@ def _infer(request: Request, body: bytes | bytearray) -> Answer:
     result = served.detector.detect_series(series, config.detection(app.settings.pipeline))
     request.note(result, served)
     request.stage("score")
-    coded = binascii.b2a_base64(result.to_csv(), newline=False)
+    coded = pybase64.b64encode(result.to_csv())
     answer = Answer(b"".join((SUCCESS.format(request.log_id).encode(), coded, b'"}}')))
     request.stage("encode")
     return answer
