@@ -13,6 +13,8 @@ from oddwave.serve.settings import ServiceSettings
 
 __all__ = ["ServiceSettings", "serve"]
 
+PACKAGES = {"granian": "granian", "prometheus_client": "prometheus-client", "pybase64": "pybase64"}
+
 
 def serve(settings: ServiceSettings, tell: Callable[[str], object]) -> None:
     """Serve until a signal says to end.
@@ -31,11 +33,7 @@ def serve(settings: ServiceSettings, tell: Callable[[str], object]) -> None:
     """
     from importlib.util import find_spec
 
-    for module, package in (
-        ("granian", "granian"),
-        ("prometheus_client", "prometheus-client"),
-        ("pybase64", "pybase64"),
-    ):
+    for module, package in PACKAGES.items():
         if find_spec(module) is None:
             raise MissingExtraError("the service", package=package, extra="serve")
     from oddwave.serve.supervisor import Supervisor

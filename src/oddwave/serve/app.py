@@ -175,26 +175,30 @@ class App:
         settings = self.settings
         if request.header("content-encoding") not in ("", "identity"):
             raise Refused(415, "Compressed bodies aren't taken. Send the body as it is.", "encoded")
-        n_bytes = limits.declared_bytes(request.scope.headers.get("content-length"), settings.max_body)
-        self._slots.take(n_bytes)
+        n_bytes = limits.declared_bytes(request.scope.headers, settings.max_body)
+        room = settings.max_body if n_bytes is None else n_bytes
+        self._slots.take(room)
+        job: Job | None = None
         try:
             body = await limits.read_body(request.proto, n_bytes, settings.max_body, settings.timeout_s)
             request.stage("read")
-            if is_slow(body):
-                return await self._in_thread(work, request, body)
-            return _answered(work, request, body)
+            if not is_slow(body):
+                return _answered(work, request, body)
+            job = self._slow.submit(_answered, work, request, body)
+            return await self._in_time(request, job)
         finally:
-            self._slots.give_back(n_bytes)
+            if job is None or job.done():
+                self._slots.give_back(room)
+            else:  # answered without it, but the work goes on
+                job.add_done_callback(partial(self._loop.call_soon_threadsafe, self._slots.give_back, room)) 
 
-    async def _in_thread(self, work: Work, request: Request, body: bytes | bytearray) -> Answer:
-        """Work beside the other requests; what takes too long is answered without it, but keeps its slot to its end."""
-        running = asyncio.get_running_loop().run_in_executor(self._slow, _answered, work, request, body)
+    async def _in_time(self, request: Request, job: Job) -> Answer:
+        """Wait for work beside the other requests; what takes too long is answered without it."""
         left = self.settings.timeout_s - (perf_counter() - request.began)
         try:
-            return await asyncio.wait_for(asyncio.shield(running), max(left, 0.0))
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(job)), max(left, 0.0))
         except TimeoutError:
-            if not running.cancel():
-                await asyncio.wait([running])
+            job.cancel()  # if it hasn't begun
             message = (
                 f"This took longer than {self.settings.timeout_s:g} s. Send fewer rows at a time, or raise --timeout."
             )
@@ -221,8 +225,8 @@ class App:
     def _admit(self, request: Request) -> None:
         """Let in what may come in, by its headers alone."""
         headers = request.scope.headers
-        origin = headers.get("origin")
-        if origin is not None and not self._is_ours(origin, request.scope.authority or headers.get("host") or ""):
+        authority = request.scope.authority or headers.get("host") or ""
+        if "origin" in headers and not self._is_ours(headers.get("origin") or "", authority):
             message = "Pages of other origins may not use this service. Start it with --allow-origin ORIGIN to let one."
             raise Refused(403, message, "origin")
         if self.keys is not None and request.scope.path not in OPEN:
@@ -235,9 +239,11 @@ class App:
         """
         if origin in self.settings.allow_origins:
             return True
-        parts = urlsplit(f"//{host}")
         own = (*LOCAL_NAMES, self.settings.host)
-        return urlsplit(origin).netloc == host and parts.hostname in own
+        try:
+            return urlsplit(origin).netloc == host and urlsplit(f"//{host}").hostname in own
+        except ValueError:  # a bracket that isn't closed
+            return False
 
     def _refuse(self, request: Request, refused: Refused) -> Answer:
         self.metrics.rejected[refused.reason].inc()

@@ -46,33 +46,39 @@ class Slots:
         self.free_bytes += n_bytes
 
 
-def declared_bytes(length: str | None, max_body: int) -> int:
-    """Return how many bytes to make room for; of a body that doesn't say its length, the most it may have.
+def declared_bytes(headers: Any, max_body: int) -> int | None:
+    """Return how many bytes a body has; None if it doesn't say: of two lengths, the server goes by the chunks.
 
     Raises
     ------
     Refused
         413, if it says that it is larger than a body may be: it isn't read at all.
     """
-    if length is None:
-        return max_body
+    length = headers.get("content-length")
+    if length is None or "transfer-encoding" in headers:
+        return None
     n_bytes = int(length) if length.isdecimal() else 0  # what is no number doesn't pass the server
     if n_bytes > max_body:
         raise too_large(max_body)
     return n_bytes
 
 
-async def read_body(proto: Any, n_bytes: int, max_body: int, timeout_s: float) -> bytes | bytearray:
+async def read_body(proto: Any, n_bytes: int | None, max_body: int, timeout_s: float) -> bytes | bytearray:
     """Read a body, with an eye on the clock and on its size.
+
+    Parameters
+    ----------
+    n_bytes
+        What it says it has, or None.
 
     Raises
     ------
     Refused
-        408 if it doesn't come in time, 413 if it grows too large.
+        408 if it doesn't come in time, 413 if it grows too large, 400 if it breaks off.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            if n_bytes <= ALONE:
+            if n_bytes is not None and n_bytes <= ALONE:
                 body: bytes = await proto()
                 return body
             whole = bytearray()
@@ -80,11 +86,17 @@ async def read_body(proto: Any, n_bytes: int, max_body: int, timeout_s: float) -
                 whole += piece
                 if len(whole) > max_body:
                     raise too_large(max_body)
+            if n_bytes is not None and len(whole) < n_bytes:
+                raise _broken()
             return whole
     except TimeoutError:
         raise Refused(408, f"The body didn't come within {timeout_s:g} s. Send it again.", "slow_body", CLOSE) from None
     except RuntimeError:  # the server's name for a connection that broke
-        raise Refused(400, "The body ended before its end. Send it again.", "broken_body", CLOSE) from None
+        raise _broken() from None
+
+
+def _broken() -> Refused:
+    return Refused(400, "The body ended before its end. Send it again.", "broken_body", CLOSE)
 
 
 def too_large(max_body: int) -> Refused:
