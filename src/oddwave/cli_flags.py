@@ -255,7 +255,7 @@ def serve(is_bare: bool = False) -> Parser:
         help="shipped, a file, a run, or a folder of these; may be given several times, the first is the default one",
     )
     add("--device", metavar="DEVICE", help="cpu, auto, or a kind and number such as gpu:0 (default: cpu)")
-    _add_settings(parser)
+    _add_settings(parser, has_groups=False)
     group = parser.add_argument_group("access and limits")
     add = group.add_argument
     add("--api-key-file", metavar="FILE", help="let in only who sends one of the keys in this file")
@@ -314,12 +314,13 @@ def _add_budget(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--false-alarms", dest="false_alarms", metavar="BUDGET", help=BUDGET)
 
 
-def _add_settings(parser: Parser) -> None:
+def _add_settings(parser: Parser, has_groups: bool = True) -> None:
     group = parser.add_argument_group("settings")
     add = group.add_argument
     _add_labelling(group)
     add("--time_col", metavar="NAME", help="column with the times (default: found by its name)")
-    add("--group_col", metavar="NAME", help="column that splits the table into series, scored one by one")
+    if has_groups:
+        add("--group_col", metavar="NAME", help="column that splits the table into series, scored one by one")
     add("--step_s", type=_decimal, metavar="X", help="time step in seconds, or units of a whole-number time")
     add("--max_gap", type=_whole, metavar="N", help="longest run of missing rows to fill")
     add("--merge_gap", type=_whole, metavar="N", help="join events with at most N rows between (default: 5)")

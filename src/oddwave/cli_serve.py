@@ -39,6 +39,10 @@ def settings(flags: Namespace) -> ServiceSettings:
     names = [name for name in config.FLAGS if name != "model"]
     given = {name: getattr(flags, name) for name in names if getattr(flags, name, None) is not None}
     pipeline = config.build(PipelineSection, given, "the command line", file.pipeline)
+    if pipeline.group_col is not None:
+        raise ConfigError(
+            "group_col: a request holds one series. Take it out of the pipeline file; send a request a group."
+        )
     own = {name: getattr(flags, name) for name in OWN if getattr(flags, name) is not None}
     own.setdefault("workers", processors())
     if flags.max_body is not None:
