@@ -253,6 +253,15 @@ def test_asking_for_contributions_changes_no_event_and_no_score(detector, series
     np.testing.assert_array_equal(plain.score, asked.score)
 
 
+def test_events_without_the_names_of_channels_are_otherwise_the_same(detector, series):
+    plain = detector.detect_series(series)
+    quick = detector.detect_series(series, names_channels=False)
+    assert plain.events
+    assert quick.events == [replace(event, channels=()) for event in plain.events]
+    np.testing.assert_array_equal(plain.score, quick.score)
+    np.testing.assert_array_equal(plain.label, quick.label)
+
+
 # Pieces
 
 

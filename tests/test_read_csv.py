@@ -369,6 +369,12 @@ def test_whole_times_are_read_to_the_last_digit_wherever_their_column_is():
         assert_same(parse(body), by_hand(body, AB))
 
 
+def test_a_table_of_times_alone_has_no_channels():
+    body = b"time\n1\n2\n"
+    assert parse(body, Columns()).values.shape == (2, 0)
+    assert_same(parse(body, Columns()), by_hand(body, Columns()))
+
+
 def test_a_table_of_dates_alone_is_left_to_the_careful_way():
     layout, rest, line = header_of(b"time\n2024-01-01\n", "pump.csv", Columns())
     assert plain_block(layout, rest, line) is None

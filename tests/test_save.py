@@ -82,6 +82,13 @@ def test_rows_without_a_score_have_empty_cells_and_a_reason(tmp_path):
     assert path.read_text() == ("timestamp,label,score,reason\n1,,,missing values for longer than max_gap\n2,1,2.25,\n")
 
 
+@pytest.mark.parametrize("score", [[0.5, 2.25], [float("nan"), 2.25], []], ids=["all scored", "a gap", "no rows"])
+@pytest.mark.parametrize("name", ["timestamp", "score", 'a,"b"'])
+def test_a_csv_in_memory_is_the_file_to_the_byte(tmp_path, score, name):
+    result = result_of([f"2024-01-0{day}, {day}:00" for day in range(1, len(score) + 1)], score, name=name)
+    assert result.to_csv() == result.save_to_csv(tmp_path / "out.csv").read_bytes()
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=TEXTS)
 def test_the_writer_agrees_with_its_slow_twin(tmp_path, data, name):

@@ -8,7 +8,8 @@ import pytest
 import twin
 from hypothesis import given, settings, strategies as st
 
-from oddwave.stretch import Constants, StretchScorer
+from oddwave.score import surprise
+from oddwave.stretch import Constants, StretchScorer, surprises
 
 # size, stride, channels, scored, smoothing, rolling, long rolling
 SHAPES = [
@@ -122,6 +123,15 @@ def test_a_stretch_of_exactly_a_window_is_scored_whole_in_full_and_in_its_last_r
     values = made.rows(8, 2)
     assert not np.isnan(score_in([8], values, scorer(detector, "full"))[0]).any()
     assert np.isnan(score_in([8], values, scorer(detector, "causal"))[0]).tolist() == [True] * 7 + [False]
+
+
+def test_the_surprises_of_all_terms_at_once_are_those_of_each_alone_to_the_bit():
+    curves = Constants(made.handmade().metadata, "full").tails
+    terms = np.random.default_rng(0).gamma(1, 3, (97, len(curves)))
+    terms[5, 2] = np.nan
+    alone = np.stack([surprise(terms[:, at], *tail) for at, tail in enumerate(curves)], axis=1)
+    alone[:, 3:] = np.minimum(alone[:, 3:], np.log([1e4, 100]))
+    np.testing.assert_array_equal(surprises(terms, curves), alone)
 
 
 @shapes

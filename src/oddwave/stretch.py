@@ -225,7 +225,7 @@ class StretchScorer:
         energy += distance * distance
         energy[: max(0, constants.warm_up - rows.start)] = 0.0  # without an error it isn't known
         parts = np.concatenate((energy, spread, shift), axis=1).reshape(len(rows), 3, -1)
-        terms = np.empty((len(rows), len(TERMS)))
+        terms = np.zeros((len(rows), len(TERMS)))
         np.square(spread, out=spread)
         for part in (errors, distance, shift):
             np.log1p(part, out=part)
