@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING := 1
 # weights and accuracy read data that isn't part of the project.
 $(if $(filter weights accuracy,$(MAKECMDGOALS)),$(if $(DATA),,$(error Say where the data is: make $(MAKECMDGOALS) DATA=folder)))
 
-.PHONY: help demo test check format docs coverage bench accuracy weights all clean
+.PHONY: help demo test check format docs coverage bench soak accuracy weights all clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -36,8 +36,11 @@ docs: .venv/all.stamp  ## the documentation, into site/
 coverage: .venv/all.stamp  ## the tests, and which lines they miss
 	$(BIN)/coverage run -m pytest && $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-bench: .venv/all.stamp  ## speed and memory, and speed of training, as tables
-	$(BIN)/python benchmarks/speed.py && $(BIN)/python benchmarks/training_speed.py
+bench: .venv/all.stamp  ## speed and memory, speed of training, the service under load (needs wrk), as tables
+	$(BIN)/python benchmarks/speed.py && $(BIN)/python benchmarks/training_speed.py && $(BIN)/python benchmarks/service.py
+
+soak: .venv/all.stamp  ## the service for 10 minutes under mixed load, then 100,000 random bodies
+	$(BIN)/python benchmarks/soak.py
 
 accuracy: .venv/all.stamp  ## accuracy beside the baselines: make accuracy DATA=folder
 	$(BIN)/python benchmarks/accuracy.py "$(DATA)"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import NamedTuple
+from uuid import UUID
 
 SRC = Path(__file__).resolve().parent.parent / "src"
 PATIENCE_S = 60
@@ -67,3 +72,69 @@ def end(process):
     except subprocess.TimeoutExpired:
         process.kill()
         raise
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def refusal(self):
+        """Return the message of an error in the documented form, after a look at the form."""
+        content = self.json
+        assert list(content) == ["logId", "errorCode", "errorMsg"]
+        assert content["errorCode"] == self.status >= 400
+        assert str(UUID(content["logId"])) == content["logId"]
+        assert self.headers["content-type"] == "application/json"
+        for secret in ("Traceback", str(SRC), "/tmp", "site-packages"):
+            assert secret not in content["errorMsg"]
+        return content["errorMsg"]
+
+
+def reply_of(response):
+    """Read a whole response."""
+    with response:
+        return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+
+def ask(url, path, body=None, method=None, headers=()):
+    """Send one request on a connection of its own; what isn't bytes goes as JSON."""
+    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)
+    try:
+        connection.request(method or ("GET" if body is None else "POST"), path, content, dict(headers))
+        return reply_of(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def connected(url):
+    """Return a plain connection to a service."""
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+    return socket.create_connection((host, int(port)), PATIENCE_S)
+
+
+def head(path, *lines, method="POST"):
+    """Write a request's head as bytes, line by line."""
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *lines, "", ""]).encode("latin-1")
+
+
+def received(connection):
+    """Read the next answer from a plain connection."""
+    response = HTTPResponse(connection)
+    response.begin()
+    return reply_of(response)
+
+
+def is_closed(connection):
+    """Wait until the other end closes a connection, and say whether nothing came before."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True

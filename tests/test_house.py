@@ -392,12 +392,12 @@ def test_every_test_asserts_something(path):
     assert idle == []
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "docs", "bench", "accuracy", "weights"])
+@pytest.mark.parametrize("target", ["demo", "test", "check", "docs", "bench", "soak", "accuracy", "weights"])
 def test_the_makefile_has_the_target(target):
     lines = (ROOT / "Makefile").read_text("utf-8").splitlines()
     (first,) = [place for place, line in enumerate(lines) if line.startswith(f"{target}:")]
     scripts = re.findall(r"benchmarks/\w+\.py", lines[first + 1])
-    assert bool(scripts) == (target in {"bench", "accuracy", "weights"})
+    assert bool(scripts) == (target in {"bench", "soak", "accuracy", "weights"})
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
 
 

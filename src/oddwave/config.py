@@ -146,7 +146,7 @@ def check_known(keys: Iterable[Any], known: Sequence[str], where: str) -> None:
     """Refuse a key that is no setting, with the nearest that is."""
     for key in keys:
         if key not in known:
-            text = key if isinstance(key, str) else _shown(key)
+            text = key[:80] if isinstance(key, str) else _shown(key)
             raise ConfigError(f"{where}: {text} is no setting.{nearest(text, known)}\nKnown are: {', '.join(known)}.")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 
@@ -109,5 +110,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
     >>> nearest("bach_size", ["batch_size", "device"])
     ' Did you mean batch_size?'
     """
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word[:200], list(islice(known, 1000)), n=1)  # more would take long
     return f" Did you mean {close[0]}?" if close else ""

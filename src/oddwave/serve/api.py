@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from oddwave import config, read
 from oddwave.config import Detection
@@ -14,38 +15,35 @@ from oddwave.save.json import as_json
 from oddwave.series import Series
 from oddwave.serve.answers import CSV, Answer, Refused, answer_json
 from oddwave.serve.app import Request, query
-from oddwave.serve.bodies import check_rows, decoded
+from oddwave.serve.bodies import check_columns, check_csv, check_filled, check_rows, decoded
 from oddwave.serve.detectors import Served
 
 WANTED = 'Send {"rows": [[…], …]} or {"columns": {"name": […], …}}; GET /docs shows all keys.'
 SOURCE = "The request"
 
 
+Whole = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
 class DetectRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A series as rows or as columns, and how to score it.
+    """A series as rows or as columns, and how to score it."""
 
-    Parameters
-    ----------
-    model
-        Name of a detector; null: the default one.
-    rows
-        One list a row, one number or null a channel, in the order of `channels`.
-    channels
-        Names of the rows' numbers; null: the detector's own, in its order.
-    columns
-        One list a channel, by name; in place of `rows`.
-    time
-        One time a row: numbers or texts; null: rows are numbered.
-    settings
-        Any of scoring, threshold, false_alarms, step_s, max_gap, merge_gap, min_length and contributions.
-    """
-
-    model: str | None = None
-    rows: list[list[float | None]] | None = None
-    channels: list[str] | None = None
-    columns: dict[str, list[float | None]] | None = None
-    time: list[int | float | str] | None = None
-    settings: dict[str, Any] = {}
+    model: Annotated[str | None, Meta(description="Name of a detector; null: the default one.")] = None
+    rows: Annotated[
+        list[list[float | None]] | None,
+        Meta(description="One list a row, in it one number or null a channel, in the order of `channels`."),
+    ] = None
+    channels: Annotated[
+        list[str] | None, Meta(description="Names of the rows' numbers; null: the detector's own, in its order.")
+    ] = None
+    columns: Annotated[
+        dict[str, list[float | None]] | None, Meta(description="One list a channel, by name; in place of `rows`.")
+    ] = None
+    time: Annotated[
+        list[Whole | float | str] | None,
+        Meta(description="One time a row, all numbers or all texts; null: rows are numbered."),
+    ] = None
+    settings: Annotated[dict[str, Any], Meta(description="How to score; what is left out is the service's own.")] = {}
 
 
 _form = msgspec.json.Decoder(DetectRequest)
@@ -77,6 +75,9 @@ def about(served: Served) -> dict[str, Any]:
 
 
 def _detect_json(request: Request, body: bytes | bytearray) -> Answer:
+    if request.scope.query_string:
+        message = "Settings in the address are for a body of text/csv. With JSON, put them in the body."
+        raise Refused(422, message, "bad_request")
     sent = decoded(_form, body, WANTED)
     request.stage("decode")
     served = request.app.detectors.get(sent.model)
@@ -87,7 +88,7 @@ def _detect_json(request: Request, body: bytes | bytearray) -> Answer:
 def _detect_csv(request: Request, body: bytes | bytearray) -> Answer:
     settings = dict(query(request))
     served = request.app.detectors.get(settings.pop("model", None))
-    check_rows(body.count(b"\n"), request.app.settings.max_rows + 1)
+    check_csv(body, request.app.settings.max_rows)
     series = read.parse_csv(bytes(body), served.columns, "The CSV")
     return _scored(request, served, series, _settings(request, settings, strict=False))
 
@@ -98,6 +99,7 @@ def _settings(request: Request, settings: dict[str, Any], strict: bool = True) -
 
 
 def _scored(request: Request, served: Served, series: Series, settings: Detection) -> Answer:
+    check_filled(series, settings, served.detector, request.app.settings.max_rows)
     request.stage("parse")
     result = served.detector.detect_series(series, settings)
     request.note(result, served)
@@ -121,6 +123,7 @@ def _series(sent: DetectRequest, served: Served, max_rows: int) -> Series:
     if (sent.rows is None) == (sent.columns is None):
         raise Refused(422, f"The body has either rows or columns, not both and not neither. {WANTED}", "bad_request")
     names, cells = _by_row(sent, served) if sent.columns is None else (list(sent.columns), list(sent.columns.values()))
+    check_columns(len(names))
     lengths = {len(column) for column in cells}
     if len(lengths) > 1:
         raise Refused(422, f"The columns have different lengths, from {min(lengths)} to {max(lengths)}.", "bad_request")

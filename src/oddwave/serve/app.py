@@ -10,7 +10,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -173,32 +173,33 @@ class App:
             Says of a body whether it is worked on in a thread, so that others aren't kept waiting.
         """
         settings = self.settings
-        if request.header("content-encoding") not in ("", "identity"):
+        headers = request.scope.headers
+        if "content-encoding" in headers and headers.get("content-encoding") != "identity":
             raise Refused(415, "Compressed bodies aren't taken. Send the body as it is.", "encoded")
-        n_bytes = limits.declared_bytes(request.scope.headers, settings.max_body)
+        n_bytes = limits.declared_bytes(headers, settings.max_body)
         room = settings.max_body if n_bytes is None else n_bytes
         self._slots.take(room)
-        job: Job | None = None
+        running: asyncio.Future[Answer] | None = None
         try:
             body = await limits.read_body(request.proto, n_bytes, settings.max_body, settings.timeout_s)
             request.stage("read")
             if not is_slow(body):
                 return _answered(work, request, body)
             job = self._slow.submit(_answered, work, request, body)
-            return await self._in_time(request, job)
+            running = asyncio.wrap_future(job)
+            running.add_done_callback(lambda _: self._slots.give_back(room))
+            return await self._in_time(request, job, running)
         finally:
-            if job is None or job.done():
+            if running is None:
                 self._slots.give_back(room)
-            else:  # answered without it, but the work goes on
-                job.add_done_callback(partial(self._loop.call_soon_threadsafe, self._slots.give_back, room)) 
 
-    async def _in_time(self, request: Request, job: Job) -> Answer:
-        """Wait for work beside the other requests; what takes too long is answered without it."""
+    async def _in_time(self, request: Request, job: Future[Answer], running: asyncio.Future[Answer]) -> Answer:
+        """Wait for work in a thread; what takes too long is answered without it, but keeps its slot to its end."""
         left = self.settings.timeout_s - (perf_counter() - request.began)
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(job)), max(left, 0.0))
+            return await asyncio.wait_for(asyncio.shield(running), max(left, 0.0))
         except TimeoutError:
-            job.cancel()  # if it hasn't begun
+            job.cancel()  # it is left out if it hasn't begun
             message = (
                 f"This took longer than {self.settings.timeout_s:g} s. Send fewer rows at a time, or raise --timeout."
             )
@@ -246,6 +247,7 @@ class App:
             return False
 
     def _refuse(self, request: Request, refused: Refused) -> Answer:
+        refused.__traceback__ = None  # its frames hold the body, in a circle that only the collector would break
         self.metrics.rejected[refused.reason].inc()
         request.facts["reason"] = refused.reason
         return refused.answer(request.log_id)

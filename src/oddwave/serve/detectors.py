@@ -70,9 +70,9 @@ class Detectors:
         served = self.by_name.get(name or self.default)
         if served is None:
             known = ", ".join(self.by_name)
-            raise Refused(
-                404, f"There is no detector {name!r}.{nearest(name or '', self.by_name)} Served: {known}.", "no_model"
-            )
+            wanted = (name or "")[:100]
+            message = f"There is no detector {wanted!r}.{nearest(wanted, self.by_name)} Served: {known}."
+            raise Refused(404, message, "no_model")
         return served
 
     def refresh(self) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,11 @@ Outputs: `score`, `label` (-1: not scored), and if asked for `contribution`, sha
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from oddwave import __version__, config, read
@@ -18,7 +19,8 @@ from oddwave.errors import nearest
 from oddwave.result import Result
 from oddwave.serve.answers import Answer, Refused, answer_json
 from oddwave.serve.app import Request
-from oddwave.serve.bodies import check_rows, decoded
+from oddwave.serve.bodies import check_filled, check_rows, decoded
+from oddwave.serve.detectors import Served
 
 WANTED = 'Send {"inputs": [{"name": "rows", "shape": [time, channel], "datatype": "FP64", "data": […]}]}.'
 SIZE_HEADER = "inference-header-content-length"  # bytes of JSON before the tensors' own
@@ -34,20 +36,27 @@ NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}
 class Tensor(msgspec.Struct):
     """A tensor that is sent, or the name of one that is asked for."""
 
-    name: str
-    shape: list[int] = []
-    datatype: str = ""
-    data: list[Any] | None = None
-    parameters: dict[str, Any] = {}
+    name: Annotated[str, Meta(description="Sent: `rows` or `time`. Asked for: `score`, `label` or `contribution`.")]
+    shape: Annotated[list[int], Meta(description="Of `rows`: [time, channel] or [1, time, channel].")] = []
+    datatype: Annotated[str, Meta(description="Of what is sent: FP32, FP64, or INT or UINT with its bits.")] = ""
+    data: Annotated[
+        list[Any] | None, Meta(description="The numbers, flat or nested; null: they follow the JSON as bytes.")
+    ] = None
+    parameters: Annotated[
+        dict[str, Any],
+        Meta(description="Sent: `binary_data_size`, the bytes that follow. Asked for: `binary_data`, true for bytes."),
+    ] = {}
 
 
 class InferRequest(msgspec.Struct):
     """A request; what the protocol allows beside is left alone."""
 
-    inputs: list[Tensor]
-    outputs: list[Tensor] = []
-    id: str | None = None
-    parameters: dict[str, Any] = {}
+    inputs: Annotated[list[Tensor], Meta(description="`rows`, in the order of the detector's channels; maybe `time`.")]
+    outputs: Annotated[list[Tensor], Meta(description="What to return; none: `score` and `label`.")] = []
+    id: Annotated[str | None, Meta(description="Comes back with the answer.")] = None
+    parameters: Annotated[
+        dict[str, Any], Meta(description="`binary_data_output`, true for bytes; and any of the settings.")
+    ] = {}
 
 
 _form = msgspec.json.Decoder(InferRequest)
@@ -60,7 +69,7 @@ async def server(request: Request) -> Answer:  # noqa: ARG001 (every handler tak
 
 async def model(request: Request) -> Answer:
     """Answer `GET /v2/models/{name}`."""
-    served = request.app.detectors.get(request.path[0])
+    served = _served(request)
     width = len(served.detector.metadata.channels)
     rows = {"name": "rows", "datatype": "FP64", "shape": [-1, width]}
     outputs = [
@@ -74,7 +83,7 @@ async def model(request: Request) -> Answer:
 
 async def model_ready(request: Request) -> Answer:
     """Answer `GET /v2/models/{name}/ready`."""
-    return answer_json({"name": request.app.detectors.get(request.path[0]).name, "ready": True})
+    return answer_json({"name": _served(request).name, "ready": True})
 
 
 async def infer(request: Request) -> Answer:
@@ -82,14 +91,19 @@ async def infer(request: Request) -> Answer:
     return await request.app.work(request, _infer)
 
 
-def _infer(request: Request, body: bytes | bytearray) -> Answer:
+def _served(request: Request) -> Served:
+    """Return the detector that the path names."""
     served = request.app.detectors.get(request.path[0])
     if request.path[1:] not in ((), (VERSION,)):
         raise Refused(404, f"{served.name} has only the version {VERSION}.", "no_model")
-    size = request.header(SIZE_HEADER)
-    header = int(size) if size.isdecimal() else len(body)
-    if header > len(body):
-        raise Refused(400, f"{SIZE_HEADER} is {header}, but the body has {len(body)} bytes.", "bad_request")
+    return served
+
+
+def _infer(request: Request, body: bytes | bytearray) -> Answer:
+    served = _served(request)
+    size = request.header(SIZE_HEADER) or str(len(body))
+    if not size.isdecimal() or (header := int(size[:20])) > len(body):
+        raise Refused(400, f"{SIZE_HEADER} is {size[:20]}, but the body has {len(body)} bytes.", "bad_request")
     sent = decoded(_form, body[:header], WANTED)
     wanted = _wanted(sent)
     inputs = _inputs(sent, memoryview(body)[header:])
@@ -107,7 +121,9 @@ def _infer(request: Request, body: bytes | bytearray) -> Answer:
     settings = {key: value for key, value in sent.parameters.items() if key in Detection.__struct_fields__}
     settings["contributions"] = "contribution" in wanted
     base = config.detection(request.app.settings.pipeline)
-    result = served.detector.detect_series(series, config.build(Detection, settings, "parameters", base))
+    detection = config.build(Detection, settings, "parameters", base)
+    check_filled(series, detection, served.detector, request.app.settings.max_rows)
+    result = served.detector.detect_series(series, detection)
     request.note(result, served)
     request.stage("score")
     about = {"model_name": served.name, "model_version": VERSION, **({"id": sent.id} if sent.id else {})}
@@ -121,7 +137,7 @@ def _wanted(sent: InferRequest) -> dict[str, Tensor]:
     for output in sent.outputs:
         if output.name not in OUTPUTS:
             known = ", ".join(OUTPUTS)
-            message = f"There is no output {output.name!r}.{nearest(output.name, OUTPUTS)} Known: {known}."
+            message = f"There is no output {output.name[:80]!r}.{nearest(output.name, OUTPUTS)} Known: {known}."
             raise Refused(422, message, "bad_request")
     return {output.name: output for output in sent.outputs} or {name: Tensor(name) for name in OUTPUTS[:2]}
 
@@ -133,7 +149,8 @@ def _inputs(sent: InferRequest, rest: memoryview) -> dict[str, NDArray[Any]]:
         kind = TYPES.get(tensor.datatype)
         if kind is None:
             known = ", ".join(TYPES)
-            raise Refused(422, f"{tensor.name} is of the type {tensor.datatype!r}; read are {known}.", "bad_request")
+            message = f"{tensor.name[:80]} is of the type {tensor.datatype[:80]!r}; read are {known}."
+            raise Refused(422, message, "bad_request")
         size = tensor.parameters.get("binary_data_size")
         try:
             if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= len(rest):
@@ -142,7 +159,8 @@ def _inputs(sent: InferRequest, rest: memoryview) -> dict[str, NDArray[Any]]:
                 values = np.array(tensor.data, dtype=kind)
             found[tensor.name] = values.reshape(tensor.shape)
         except (TypeError, ValueError, OverflowError):
-            message = f"The data of {tensor.name} doesn't fill the shape {tensor.shape} with {tensor.datatype}."
+            shape = str(tensor.shape)[:80]
+            message = f"The data of {tensor.name[:80]} doesn't fill the shape {shape} with {tensor.datatype}."
             raise Refused(422, message, "bad_request") from None
     return found
 

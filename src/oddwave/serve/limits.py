@@ -83,9 +83,9 @@ async def read_body(proto: Any, n_bytes: int | None, max_body: int, timeout_s: f
                 return body
             whole = bytearray()
             async for piece in proto:
-                whole += piece
-                if len(whole) > max_body:
+                if len(whole) + len(piece) > max_body:
                     raise too_large(max_body)
+                whole += piece
             if n_bytes is not None and len(whole) < n_bytes:
                 raise _broken()
             return whole

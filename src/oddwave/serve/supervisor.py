@@ -88,6 +88,8 @@ class Supervisor:
             "PROMETHEUS_MULTIPROC_DIR": str(self._scratch),
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_ARENA_MAX": "2",  # else each thread keeps memory of its own
+            "MALLOC_MMAP_THRESHOLD_": str(4 << 20),  # larger blocks grow without a copy, and go back at once
+            "MALLOC_TRIM_THRESHOLD_": str(32 << 20),  # what small requests use is kept, not asked for each time
             "PYTHONSAFEPATH": "1",  # nothing in the current folder is imported
         }
         worker = await asyncio.create_subprocess_exec(
@@ -118,8 +120,8 @@ class Supervisor:
             await asyncio.sleep(pause)
             try:
                 await self._start(number)
-            except ConfigError as error:
-                self.tell(str(error))
+            except (ConfigError, OSError) as error:  # too many processes, or files
+                self.tell(f"worker {number + 1} can't be started: {error}")
 
     def _forget(self, pid: int) -> None:
         """Take a dead worker's requests in progress out of the metrics."""
@@ -140,7 +142,8 @@ class Supervisor:
         self._is_ending = True
         living = [worker for worker in self._workers.values() if worker.returncode is None]
         for worker in living:
-            worker.terminate()
+            with contextlib.suppress(ProcessLookupError):  # by its number: `terminate` would take its status away
+                os.kill(worker.pid, signal.SIGTERM)
         waits = [asyncio.create_task(worker.wait()) for worker in living]
         if waits:
             await asyncio.wait(waits, timeout=self.settings.timeout_s + END_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +15,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 STAGES = ("read", "decode", "parse", "score", "encode")
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 REASONS = (
-    "bad_json", "bad_request", "bad_data", "bad_settings", "broken_body", "busy", "encoded", "fault", "no_key",
-    "no_model", "no_route", "no_url", "origin", "slow", "slow_body", "too_large", "too_many_rows", "wrong_method",
+    "bad_data", "bad_json", "bad_request", "bad_settings", "broken_body", "busy", "encoded", "fault", "no_key",
+    "no_model", "no_route", "no_url", "origin", "slow", "slow_body", "too_large", "too_many_columns", "too_many_rows",
+    "wrong_method",
 )  # fmt: skip
+ERRORS = 2  # standard error
 LINES_PER_S = 20  # of the log, unless every request is logged
 
 
@@ -84,7 +87,9 @@ class Log:
         if self._dropped:
             facts["linesLeftOut"], self._dropped = self._dropped, 0
         try:
-            os.write(2, msgspec.json.encode(facts) + b"\n")
+            if not select.select((), (ERRORS,), (), 0)[1]:
+                raise BlockingIOError
+            os.write(ERRORS, msgspec.json.encode(facts)[: select.PIPE_BUF - 1] + b"\n")
         except OSError:
             self._dropped += 1
 

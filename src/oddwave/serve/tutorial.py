@@ -5,14 +5,17 @@ The body is read as JSON whatever type it is said to have: the tutorial's own cl
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import pybase64
+from msgspec import Meta
 
 from oddwave import config, read
 from oddwave.serve import urls
 from oddwave.serve.answers import Answer
 from oddwave.serve.app import Request, is_large
-from oddwave.serve.bodies import check_rows, decoded, from_base64
+from oddwave.serve.bodies import check_csv, decoded, from_base64
 
 SUCCESS = '{{"logId":"{}","errorCode":0,"errorMsg":"Success","result":{{"csv":"'
 WANTED = 'Send {"csv": "<a UTF-8 CSV in base64>"}.'
@@ -21,7 +24,10 @@ WANTED = 'Send {"csv": "<a UTF-8 CSV in base64>"}.'
 class Payload(msgspec.Struct):
     """What is sent; other keys are left alone."""
 
-    csv: str
+    csv: Annotated[
+        str,
+        Meta(description="A UTF-8 CSV in base64; or, if the service fetches files, the URL of one on an allowed host."),
+    ]
 
 
 _decoder = msgspec.json.Decoder(Payload)
@@ -33,8 +39,8 @@ async def infer(request: Request) -> Answer:
 
 
 def _is_slow(body: bytes | bytearray) -> bool:
-    """Say whether a body is large, or may hold the address of a file to fetch."""
-    return is_large(body) or (len(body) < urls.MAX_CHARACTERS and b'"http' in body.lower())
+    """Say whether a body is large, or may hold the address of a file to fetch: base64 has no colon."""
+    return is_large(body) or body.count(b":") > 1 or b"\\u" in body
 
 
 def _infer(request: Request, body: bytes | bytearray) -> Answer:
@@ -42,11 +48,11 @@ def _infer(request: Request, body: bytes | bytearray) -> Answer:
     text = decoded(_decoder, body, WANTED).csv
     csv = urls.fetch(text, app.settings) if urls.is_url(text) else from_base64(text)
     request.stage("decode")
-    check_rows(csv.count(b"\n"), app.settings.max_rows + 1)
+    check_csv(csv, app.settings.max_rows)
     served = app.detectors.get()
     series = read.parse_csv(csv, served.columns, "The CSV")
     request.stage("parse")
-    result = served.detector.detect_series(series, config.detection(app.settings.pipeline))
+    result = served.detector.detect_series(series, config.detection(app.settings.pipeline), names_channels=False)
     request.note(result, served)
     request.stage("score")
     coded = pybase64.b64encode(result.to_csv())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 READY, DRAIN = b"ready\n", b"drain\n"
 ORDERS = 0  # standard input
-HEADERS_MS = 10_000  # longest time for a request's headers to come
+HEADERS_S = 10.0  # longest time for a request's headers to come, if --timeout isn't shorter
 NO_LIMIT = 1 << 16  # connections; how many requests are taken is the slots' affair
 
 
@@ -57,7 +57,7 @@ async def _serve(app: App) -> None:
     server = Server(
         app, settings.host, settings.port, interface=Interfaces.RSGI, http=HTTPModes.http1, websockets=False,
         backlog=1024, backpressure=NO_LIMIT, log_enabled=False,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_MS),
+        http1_settings=HTTP1Settings(header_read_timeout=int(1000 * min(HEADERS_S, settings.timeout_s))),
     )  # fmt: skip
     logging.getLogger("_granian").setLevel(logging.CRITICAL)
     loop = asyncio.get_running_loop()
