@@ -88,8 +88,8 @@ class Supervisor:
             "PROMETHEUS_MULTIPROC_DIR": str(self._scratch),
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_ARENA_MAX": "2",  # else each thread keeps memory of its own
-            "MALLOC_MMAP_THRESHOLD_": str(4 << 20),  # larger blocks grow without a copy, and go back at once
-            "MALLOC_TRIM_THRESHOLD_": str(32 << 20),  # what small requests use is kept, not asked for each time
+            "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # larger blocks grow without a copy, and go back at once
+            "MALLOC_TRIM_THRESHOLD_": str(4 << 20),  # what small requests use is kept, not asked for each time
             "PYTHONSAFEPATH": "1",  # nothing in the current folder is imported
         }
         worker = await asyncio.create_subprocess_exec(
