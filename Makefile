@@ -53,12 +53,14 @@ all: .venv/all.stamp  ## only build .venv/ with everything
 clean:  ## remove .venv/ and what was built
 	rm -rf .venv site dist
 
+BUILT_FROM := pyproject.toml constraints.txt hatch_build.py src/oddwave/_kernel.c
+
 # `pip install -e`: .venv/bin/oddwave always runs the code in src/.
-.venv/core.stamp: .venv/python.stamp pyproject.toml constraints.txt
+.venv/core.stamp: .venv/python.stamp $(BUILT_FROM)
 	@echo "Installing Oddwave's core into .venv/ …"
 	@$(BIN)/python -m pip install --quiet --editable . && touch $@
 
-.venv/all.stamp: .venv/python.stamp pyproject.toml constraints.txt
+.venv/all.stamp: .venv/python.stamp $(BUILT_FROM)
 	@echo "Installing Oddwave with all extras and tools into .venv/ (some minutes the first time) …"
 	@$(BIN)/python -m pip install --quiet --editable '.[all,dev,docs]' && touch .venv/core.stamp $@
 

@@ -31,7 +31,7 @@ from oddwave import baselines, metrics, metrics_events, score, threshold
 from oddwave.detector import Detector
 from oddwave.metadata import TERMS
 from oddwave.series import Floats
-from oddwave.stretch import curve, surprises
+from oddwave.terms import curve, surprises
 from oddwave.train import blocks, fitting, names, neural, train
 
 ROOT = Path(__file__).resolve().parent.parent

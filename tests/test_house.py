@@ -21,6 +21,9 @@ SRC = ROOT / "src" / "oddwave"
 SHARED = {"device", "atomic", "errors", "config", "metadata", "series"}
 STEPS = {"read", "clean", "window", "score", "threshold", "events", "runtime", "detector_file"}
 PARTS = {  # parts with a name of their own; that read/table.py belongs to read and cli_flags.py to cli is plain
+    "terms": "score",
+    "kernel": "score",
+    "_kernel": "score",
     "graph": "detector_file",
     "shapes": "detector_file",
     "protobuf": "detector_file",

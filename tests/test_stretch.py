@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import compiled
 import made
 import numpy as np
 import pytest
 import twin
 from hypothesis import given, settings, strategies as st
 
+from oddwave import stretch, terms as in_numpy
 from oddwave.score import surprise
-from oddwave.stretch import Constants, StretchScorer, surprises
+from oddwave.stretch import StretchScorer
+from oddwave.terms import Constants, surprises
 
 # size, stride, channels, scored, smoothing, rolling, long rolling
 SHAPES = [
@@ -25,6 +28,14 @@ SHAPES = [
 ]
 ways = pytest.mark.parametrize("scoring", ["full", "causal"])
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+@pytest.fixture(scope="module", autouse=True, params=["numpy", "compiled"])
+def steps(request):
+    """Let each test run with the kernel and without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stretch, "steps", in_numpy if request.param == "numpy" else compiled.kernel())
+        yield
 
 
 def detector_of(shape):

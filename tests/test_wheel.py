@@ -70,8 +70,18 @@ def test_the_wheel_holds_the_code_the_detectors_their_cards_and_the_type_marker_
     expected = {name for name in kept if "__pycache__" not in name and "/." not in name}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert "oddwave/py.typed" in names
+    is_compiled = any(name.startswith("oddwave/_kernel.") and name.endswith((".so", ".pyd")) for name in names)
+    assert is_compiled == ("-cp311-abi3-" in wheel.name)
+    assert is_compiled or not os.environ.get("CI")
     assert [name for name in names if name.startswith("oddwave/weights/") and name.endswith(".onnx")]
     assert {name.rpartition("/")[2] for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
+
+
+def test_a_wheel_without_the_kernel_is_for_every_platform(tmp_path, monkeypatch):
+    monkeypatch.setenv("ODDWAVE_KERNEL", "0")
+    run(*PIP, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT)
+    (built,) = tmp_path.glob("oddwave-*-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(built).namelist() if name.endswith((".so", ".pyd"))]
 
 
 def test_the_core_installs_at_most_25_packages_and_400_megabytes(census, capsys):

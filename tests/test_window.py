@@ -6,7 +6,7 @@ import numpy as np
 import twin
 from hypothesis import given, settings, strategies as st
 
-from oddwave import window
+from oddwave import terms, window
 
 
 @given(n_rows=st.integers(0, 200), size=st.integers(1, 50), share=st.floats(0, 1))
@@ -47,7 +47,7 @@ def test_errors_are_added_to_the_rows_that_their_windows_hold_the_oldest_window_
     errors = np.random.default_rng(seed).normal(size=(count, size, channels)).astype(np.float32)
     n_rows = first + (count - 1) * stride + size + 2
     total = np.zeros((n_rows, channels + 1))
-    window.overlap_add(errors, first, stride, total)
+    terms.overlap_add(errors, first, stride, total)
     expected = np.zeros((n_rows, channels + 1))
     for at in range(count):
         for offset in range(size):
@@ -62,7 +62,7 @@ def test_errors_are_added_to_the_rows_that_their_windows_hold_the_oldest_window_
 def test_how_windows_are_cut_in_batches_changes_no_sum_to_the_bit(cut, stride):
     errors = np.random.default_rng(1).normal(size=(12, 5, 2)).astype(np.float32)
     whole, parts = np.zeros((80, 3)), np.zeros((80, 3))
-    window.overlap_add(errors, 0, stride, whole)
-    window.overlap_add(errors[:cut], 0, stride, parts)
-    window.overlap_add(errors[cut:], cut * stride, stride, parts)
+    terms.overlap_add(errors, 0, stride, whole)
+    terms.overlap_add(errors[:cut], 0, stride, parts)
+    terms.overlap_add(errors[cut:], cut * stride, stride, parts)
     np.testing.assert_array_equal(whole, parts)

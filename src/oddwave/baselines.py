@@ -22,7 +22,8 @@ from oddwave.detector import Detector
 from oddwave.errors import InputError
 from oddwave.metadata import TERMS, Alarm, Metadata, Part, Tail
 from oddwave.series import Floats
-from oddwave.stretch import Constants, StretchScorer, curve, surprises
+from oddwave.stretch import StretchScorer
+from oddwave.terms import Constants, curve, surprises
 
 FILE_NAME = "baselines.json"  # in a run folder
 RANDOM, AS_MANY, ALL, Z_MAX, Z_MEAN = "random", "random, as many", "all rows", "largest z-score", "mean z-score"

@@ -14,13 +14,15 @@ from oddwave.config import Scoring
 from oddwave.errors import TrainingError
 from oddwave.metadata import TERMS, Alarm, Calibration, Metadata, Tail
 from oddwave.series import Floats, Windows
-from oddwave.stretch import Constants, StretchScorer, curve, surprises
+from oddwave.stretch import StretchScorer
+from oddwave.terms import Constants, curve, surprises
 
 _LEAST_DEVIATION = 1e-8
 FLOOR = 0.1  # least scale of an error, a distance or a spread, in units of the channel's deviation
 _SHARES = np.arange(19) * 0.05  # of the normal rows that lie below each knot: 0 to 90 %
 _LEAST_KNOT = 0.1  # terms below a tenth of their usual size never count as rare
 _LEAST_SLOPE = 0.1
+_ROUNDING = 1e-9  # smaller terms are what rounding leaves of zero, and that differs from machine to machine
 _PIECE = 8192
 _FLAT = Tail(knots=[1.0], surprise=[0.0], slope=1.0)
 _NO_ALARM = Alarm(
@@ -247,6 +249,7 @@ def _terms(metadata: Metadata, run: Run, stretches: Sequence[Floats], batch: int
 def tail(values: Floats) -> Tail:
     """Describe how rare values are by their quantiles, and by Hill's estimate above the last."""
     knots = np.array(rounded(np.quantile(values, _SHARES)))  # rounded first: knots that round to the same are ties
+    knots[knots < _ROUNDING] = 0.0
     knots[-1] = max(knots[-1], _LEAST_KNOT)
     # of equal knots only the first stays: the surprise of a tie is that of all rows that reach it
     keep = np.concatenate([[True], knots[1:] > np.maximum.accumulate(knots)[:-1]])

@@ -24,7 +24,8 @@ from oddwave.result import Result, Scored
 from oddwave.runtime import Runtime
 from oddwave.series import Columns, Series, batch
 from oddwave.stream import Stream
-from oddwave.stretch import Constants, StretchScorer
+from oddwave.stretch import StretchScorer
+from oddwave.terms import Constants
 
 FILE_NAME = "detector.onnx"  # in a training output folder
 _PIECE_CELLS = 102_400  # scored at once: more of them wait for memory, fewer look up too many rows before them

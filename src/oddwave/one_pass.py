@@ -16,7 +16,8 @@ from oddwave.events import EventBuilder
 from oddwave.metadata import Metadata
 from oddwave.result import Scored
 from oddwave.series import TICKS_PER_S, Floats, Series, TimeKind
-from oddwave.stretch import Rows, Scores, StretchScorer
+from oddwave.stretch import Scores, StretchScorer
+from oddwave.terms import Rows
 
 _NOTHING = (
     Scored(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.uint8)),

@@ -1,11 +1,11 @@
-"""Windows: where they start, cut from a series, and their errors put back on the rows."""
+"""Windows: where they start, and how they are cut from a series."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oddwave.series import Floats, Windows
+from oddwave.series import Windows
 
 
 def starts(n_rows: int, size: int, stride: int) -> NDArray[np.intp]:
@@ -49,29 +49,3 @@ def cut(values: Windows, first_rows: NDArray[np.intp], size: int) -> Windows:
     count, (step, width) = max(len(values) - size + 1, 0), values.strides
     view: Windows = np.ndarray((count, size, values.shape[1]), values.dtype, values, strides=(step, step, width))
     return view[first_rows]
-
-
-def overlap_add(errors: Windows, first: int, stride: int, total: Floats) -> None:
-    """Add the errors of evenly spaced windows to the rows that they hold, in place; their count in the last column.
-
-    A row takes the errors of its windows in their order, so that the sum is the same to the bit however the windows
-    are cut in batches.
-
-    Parameters
-    ----------
-    errors
-        Shape (window, size, channel).
-    first
-        Row of `total` at which the first window starts.
-    total
-        Shape (time, channel + 1).
-    """
-    n_windows, size, channels = errors.shape
-    stride = stride if n_windows > 1 else size  # a lone window goes in one piece
-    step, width = total.strides
-    for offset in reversed(range(0, size, stride)):  # the oldest window of a row first
-        part = errors[:, offset : offset + stride]
-        shape, strides = (n_windows, part.shape[1], channels + 1), (stride * step, step, width)
-        rows = np.ndarray(shape, total.dtype, total[first + offset :], strides=strides)  # refuses to leave `total`
-        rows[..., :channels] += part
-        rows[..., channels] += 1
