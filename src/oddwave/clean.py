@@ -46,7 +46,11 @@ class Cleaned(NamedTuple):
 
 def typical_step(ticks: Ticks) -> float | None:
     """Return the median time between neighbouring rows over the first 10,000, or None if time stands still."""
-    ordered = np.sort(ticks[:STEP_ROWS])
+    ticks = ticks[:STEP_ROWS]
+    steps = ticks[1:] - ticks[:-1]
+    if len(steps) and (least := steps.min()) > 0 and least == steps.max():
+        return float(least)
+    ordered = np.sort(ticks)
     steps = ordered[1:] - ordered[:-1]
     steps = np.sort(steps[steps > 0])
     count = len(steps)  # np.median takes ten times as long on a short series
@@ -117,11 +121,13 @@ class Cleaner:
         if self.step is None:
             return None
         differences = np.subtract(ticks, before, dtype=np.float64)  # whole numbers could overflow
+        if self._row == 0:
+            differences[0] = self.step  # there is none before it
+        if differences.max() <= 1.5 * self.step and differences.min() > 0:
+            return None
         is_wide, repeats = differences > 1.5 * self.step, ticks == before
         if self._row == 0:
             repeats[0] = False
-        if not is_wide.any() and not repeats.any():
-            return None
         gaps = np.ones(len(ticks), dtype=np.int64)
         steps = np.minimum(differences, _FOREVER * self.step) / self.step
         np.rint(steps, out=gaps, where=is_wide, casting="unsafe")

@@ -113,8 +113,6 @@ class Pass:
 
     def _release(self) -> tuple[Scored, Floats]:
         """Take the first waiting rows whose scores are known, in order."""
-        if not self.waiting:
-            return _NOTHING
         out: list[tuple[Scored, Floats]] = []
         while self.waiting:
             series, position, reason = self.waiting[0]
@@ -126,28 +124,31 @@ class Pass:
                 self.waiting[0] = (series.rows(ready, len(position)), position[ready:], reason[ready:])
                 break
             self.waiting.pop(0)
+        if not out:
+            return _NOTHING
         self._forget()
         if len(out) == 1:
             return out[0]
-        if not out:
-            return _NOTHING
         fields = ("index", "score", "label", "reason")
         rows = Scored(*(np.concatenate([getattr(piece, name) for piece, _ in out]) for name in fields))
         return rows, np.concatenate([part for _, part in out])
 
     def _rows(self, series: Series, position: NDArray[np.int64], reason: NDArray[np.uint8]) -> tuple[Scored, Floats]:
         """Look up scores by position, label them, and add them to the events."""
-        score = np.full(len(position), np.nan)
         is_placed = position != NOWHERE
-        score[is_placed] = self.scores.data[position[is_placed] - self.scores.first]
+        if is_placed.all():
+            score = self.scores.data[position - self.scores.first]
+        else:
+            score = np.full(len(position), np.nan)
+            score[is_placed] = self.scores.data[position[is_placed] - self.scores.first]
         label = (score > self.threshold).astype(np.int8)
-        null = np.isnan(score).nonzero()[0]
-        if len(null):
+        null = np.isnan(score)
+        if null.any():
             label[null] = -1
             reason = reason.copy()
-            reason[null[is_placed[null]]] = SHORT_STRETCH if self.settings.scoring == "full" else WARMING_UP
+            reason[null & is_placed] = SHORT_STRETCH if self.settings.scoring == "full" else WARMING_UP
         self.events.push(series.index, series.ticks, score, label, self._gather(position[label == 1]))
-        asked = self._gather(position) if self.settings.contributions else np.zeros((0, 0))
+        asked = self._gather(position) if self.settings.contributions else _NOTHING[1]
         return Scored(series.index, score, label, reason), asked
 
     def _gather(self, position: NDArray[np.int64]) -> Floats:
