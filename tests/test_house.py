@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "oddwave"
 
 # What the files of src/oddwave/ are. A new file is entered here, and thereby told what it may import.
-SHARED = {"device", "atomic", "errors", "config", "metadata", "series"}
+SHARED = {"device", "atomic", "errors", "config", "metadata", "series", "threads"}
 STEPS = {"read", "clean", "window", "score", "threshold", "events", "runtime", "detector_file"}
 PARTS = {  # parts with a name of their own; that read/table.py belongs to read and cli_flags.py to cli is plain
     "terms": "score",

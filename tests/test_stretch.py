@@ -13,6 +13,7 @@ from oddwave import stretch, terms as in_numpy
 from oddwave.score import surprise
 from oddwave.stretch import StretchScorer
 from oddwave.terms import Constants, surprises
+from oddwave.threads import Threads
 
 # size, stride, channels, scored, smoothing, rolling, long rolling
 SHAPES = [
@@ -42,8 +43,9 @@ def detector_of(shape):
     return made.handmade(*shape)
 
 
-def scorer(detector, scoring, batch=32, threshold=-np.inf):
-    return StretchScorer(Constants(detector.metadata, scoring), detector._runtime.errors, batch, threshold)
+def scorer(detector, scoring, batch=32, threshold=-np.inf, threads=None):
+    constants = Constants(detector.metadata, scoring)
+    return StretchScorer(constants, detector._runtime.errors, batch, threshold, threads and Threads(threads))
 
 
 def score_in(lengths, values, scorer):
@@ -100,6 +102,17 @@ def test_pieces_and_batches_change_nothing_to_the_bit(shape, scoring, lengths, b
     whole = score_in([len(values)], values, scorer(detector, scoring))
     cut = score_in(lengths, values, scorer(detector, scoring, batch))
     for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@ways
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_change_nothing_to_the_bit(scoring, threads):
+    detector = detector_of((8, 3, 2, None, 4, 7, 5))
+    values = values_with_faults(9000, 2, seed=7)
+    alone = score_in([len(values)], values, scorer(detector, scoring))
+    shared = score_in([4000, 17, 3000], values, scorer(detector, scoring, threads=threads))
+    for one, other in zip(alone, shared, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

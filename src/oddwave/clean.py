@@ -47,8 +47,8 @@ class Cleaned(NamedTuple):
 def typical_step(ticks: Ticks) -> float | None:
     """Return the median time between neighbouring rows over the first 10,000, or None if time stands still."""
     ticks = ticks[:STEP_ROWS]
-    steps = ticks[1:] - ticks[:-1]
-    if len(steps) and (least := steps.min()) > 0 and least == steps.max():
+    even = ticks[1:] - ticks[:-1]
+    if len(even) and (least := even.min()) > 0 and least == even.max():
         return float(least)
     ordered = np.sort(ticks)
     steps = ordered[1:] - ordered[:-1]

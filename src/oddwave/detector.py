@@ -26,6 +26,7 @@ from oddwave.series import Columns, Series, batch
 from oddwave.stream import Stream
 from oddwave.stretch import StretchScorer
 from oddwave.terms import Constants
+from oddwave.threads import Threads
 
 FILE_NAME = "detector.onnx"  # in a training output folder
 _PIECE_CELLS = 102_400  # scored at once: more of them wait for memory, fewer look up too many rows before them
@@ -81,21 +82,26 @@ class Detector:
         Where it came from; messages name it.
     device
         `cpu`, `gpu:0`, …
+    threads
+        How many work on a long series; None: one for each processor.
     """
 
-    def __init__(self, data: bytes, source: str = "the detector", device: str = "cpu") -> None:
+    def __init__(
+        self, data: bytes, source: str = "the detector", device: str = "cpu", threads: int | None = None
+    ) -> None:
         self.metadata: Metadata = detector_file.decode(data, source)
         self.source = source
         self.data = data
         self._runtime = Runtime(data, source, device)
         self.device = self._runtime.device
         self.notes: tuple[str, ...] = ()  # of the training that made it
-        self._piece = max(_PIECE_CELLS // len(self.metadata.channels), 2 * self.metadata.size)
+        self._threads = Threads(threads)
+        self._piece = max(self._threads.count * _PIECE_CELLS // len(self.metadata.channels), 2 * self.metadata.size)
         self._constants: dict[str, Constants] = {}
         np.empty(_ONCE)
 
     @classmethod
-    def load(cls, model: str | PathLike[str], device: str = "cpu") -> Detector:
+    def load(cls, model: str | PathLike[str], device: str = "cpu", threads: int | None = None) -> Detector:
         """Load a shipped detector by its name, a detector file, or a training output folder.
 
         Raises
@@ -108,7 +114,7 @@ class Detector:
             If the device can't be had.
         """
         path = find(model)
-        return cls(detector_file.read(path), str(path), device)
+        return cls(detector_file.read(path), str(path), device, threads)
 
     def __repr__(self) -> str:
         data = self.metadata
@@ -209,7 +215,8 @@ class Detector:
         """Return a scorer for one gap-free stretch of rows; contributions are of pieces with a score above `least`."""
         if scoring not in self._constants:
             self._constants[scoring] = Constants(self.metadata, scoring)
-        return StretchScorer(self._constants[scoring], self._runtime.errors, batch(self.metadata.size), least)
+        constants = self._constants[scoring]
+        return StretchScorer(constants, self._runtime.errors, batch(self.metadata.size), least, self._threads)
 
     def _aligned(self, series: Series) -> Series:
         """Put the channels in the detector's order."""

@@ -5,41 +5,36 @@ from __future__ import annotations
 import numpy as np
 
 from oddwave import _kernel
-from oddwave.metadata import TERMS
 from oddwave.series import Floats, Windows
-from oddwave.terms import Constants, Rare, Rows
+from oddwave.terms import Constants, Rows
 
 
-def row_terms(constants: Constants, values: Rows, errors: Floats, rows: range, end: int) -> tuple[Floats, Floats]:
+def row_terms(
+    constants: Constants, values: Rows, end: int, rows: range, errors: Floats, parts: Floats, terms: Floats
+) -> None:
     """Compute the terms of rows: `oddwave.terms.row_terms`."""
     data = np.ascontiguousarray(values.data[:, constants.pick])
-    parts = np.empty((len(rows), 3, data.shape[1]))
-    terms = np.empty((len(rows), len(TERMS)))
     _kernel.terms(
         data, constants.factors, errors, parts, terms, values.first, rows.start, rows.stop, end,
         *constants.rolling, *constants.long_rolling, constants.warm_up,
     )  # fmt: skip
-    return parts, terms
 
 
-def rare(constants: Constants, terms: Rows, rows: range, end: int) -> Rare:
-    """Smooth the terms of rows, and say how rare they are."""
-    found = Rare(np.empty((len(rows), len(TERMS))), np.empty((len(rows), len(TERMS))), np.empty(len(rows)))
+def rare(
+    constants: Constants, terms: Rows, end: int, rows: range, smooth: Floats, rare: Floats, result: Floats
+) -> None:
+    """Smooth the terms of rows, and say how rare they are: `oddwave.terms.rare`."""
     _kernel.scores(
-        terms.data, constants.curves, *found, constants.knots, constants.begin, terms.first, rows.start, rows.stop, end,
-        *constants.smoothing,
+        terms.data, constants.curves, smooth, rare, result, constants.knots, constants.begin, terms.first,
+        rows.start, rows.stop, end, *constants.smoothing,
     )  # fmt: skip
-    return found
 
 
-def contribution(constants: Constants, parts: Rows, rare: Floats, rows: range, end: int) -> Floats:
+def contribution(constants: Constants, parts: Rows, end: int, rows: range, rare: Floats, out: Floats) -> None:
     """Share out the surprises of rows: `oddwave.terms.contribution`."""
-    out = np.empty((len(rows), parts.data.shape[2]))
     _kernel.shares(
-        parts.data, np.ascontiguousarray(rare), out, parts.first, rows.start, rows.stop, end,
-        *constants.smoothing, constants.warm_up,
-    )  # fmt: skip
-    return out
+        parts.data, rare, out, parts.first, rows.start, rows.stop, end, *constants.smoothing, constants.warm_up
+    )
 
 
 def overlap_add(errors: Windows, first: int, stride: int, total: Floats) -> None:

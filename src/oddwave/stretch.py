@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from oddwave import window
 from oddwave.metadata import TERMS
 from oddwave.series import Floats, Windows
 from oddwave.terms import Constants, Rows
+from oddwave.threads import Threads
 
 try:
     from oddwave import kernel as steps
@@ -19,6 +22,7 @@ except ImportError:  # there was no compiler when it was installed
     from oddwave import terms as steps  # type: ignore[no-redef]
 
 _HUGE = 1e25
+_LEAST_ROWS = 1024  # a thread's part
 _UNKNOWN = 1 << 60  # end of a stretch that goes on
 
 
@@ -54,10 +58,21 @@ class StretchScorer:
         Windows a call of `run`.
     threshold
         Contributions are computed for pieces with a row above it.
+    threads
+        What works on the parts of large pieces; None: this thread alone.
     """
 
-    def __init__(self, constants: Constants, run: Callable[[Windows], Windows], batch: int, threshold: float) -> None:
+    def __init__(
+        self,
+        constants: Constants,
+        run: Callable[[Windows], Windows],
+        batch: int,
+        threshold: float,
+        threads: Threads | None = None,
+    ) -> None:
         self.constants, self.run, self.batch, self.threshold = constants, run, batch, threshold
+        self.each = map if threads is None else threads.map
+        self.n_threads = 1 if threads is None else threads.count
         self.values = Rows(constants.channels)
         self.total = Rows(constants.channels + 1)  # sums of errors, and how many, of rows that windows still reach
         self.parts = Rows(3, len(constants.center))  # each scored channel's energy, error² + distance², spread, shift
@@ -94,11 +109,12 @@ class StretchScorer:
     def _add_window_errors(self, is_last: bool) -> None:
         """Run the windows that are complete, and add their errors to the rows."""
         known, size, stride = self.values.stop, self.constants.size, self.constants.stride
-        self.total.append(np.zeros((known - self.total.stop, self.total.data.shape[1])))
+        self.total.extend(known - self.total.stop)[...] = 0.0
         first_rows = np.arange(self.next_start, known - size + 1, stride)
         self.next_start += len(first_rows) * stride
-        for batch in self._batches(first_rows):
-            steps.overlap_add(self._errors(batch), int(batch[0]) - self.total.first, stride, self.total.data)
+        batches = self._batches(first_rows)
+        for batch, errors in zip(batches, self.each(self._errors, batches), strict=True):
+            steps.overlap_add(errors, int(batch[0]) - self.total.first, stride, self.total.data)
         if is_last and known >= size and (known - size) % stride:
             last = np.array([known - size])
             steps.overlap_add(self._errors(last), known - size - self.total.first, size, self.total.data)
@@ -121,23 +137,24 @@ class StretchScorer:
         size = self.constants.size
         errors = np.zeros((len(rows), len(self.constants.center)))
         ends = np.arange(max(rows.start, size - 1), rows.stop)
-        for batch in self._batches(ends):
-            at = batch - rows.start
-            errors[at] = self._last_errors(batch - (size - 1))
+        batches = self._batches(ends)
+        for batch, found in zip(batches, self.each(self._last_errors, batches), strict=True):
+            errors[batch - rows.start] = found
         self.next_start = max(0, rows.stop - size + 1)
         return errors
 
-    def _last_errors(self, first_rows: NDArray[np.intp]) -> Floats:
-        """Return the mean error of the last rows of windows, shape (window, scored channel)."""
-        last = self._errors(first_rows)[:, -self.constants.error_rows :].astype(np.float64)
+    def _last_errors(self, ends: NDArray[np.intp]) -> Floats:
+        """Return the mean error of the last rows of windows that end at these rows, shape (window, scored channel)."""
+        last = self._errors(ends - (self.constants.size - 1))[:, -self.constants.error_rows :].astype(np.float64)
         mean: Floats = np.add.reduce(last, axis=1) / last.shape[1]
         return mean[:, self.constants.pick]
 
     def _add_terms(self, rows: range, is_last: bool) -> None:
         """Append the terms of rows, and energy, spread and shift of their channels."""
-        parts, terms = steps.row_terms(self.constants, self.values, self._row_errors(rows), rows, self._end(is_last))
-        self.parts.append(parts)
-        self.terms.append(terms)
+        errors, parts, terms = self._row_errors(rows), self.parts.extend(len(rows)), self.terms.extend(len(rows))
+        self._spread(
+            partial(steps.row_terms, self.constants, self.values, self._end(is_last)), rows, errors, parts, terms
+        )
 
     def _score(self, is_last: bool) -> Scores:
         """Smooth the terms of the rows that are ready, and calibrate them."""
@@ -145,28 +162,42 @@ class StretchScorer:
         self.done = known if is_last else max(begin, self.terms.stop - self.constants.smoothing.after)
         # a stretch shorter than a window has no terms
         start = max(begin, self.constants.warm_up) if self.terms.stop else self.done
-        early = np.full(min(start, self.done) - begin, np.nan)
-        if start >= self.done:
-            return Scores(early, np.full((len(early), len(TERMS)), np.nan))
-        terms, rare, result = steps.rare(self.constants, self.terms, range(start, self.done), self._end(is_last))
+        early, n_rows = min(start, self.done) - begin, self.done - begin
+        terms, rare, result = np.empty((n_rows, len(TERMS))), np.empty((n_rows, len(TERMS))), np.empty(n_rows)
+        terms[:early] = result[:early] = np.nan
+        if early == n_rows:
+            return Scores(result, terms)
+        rows = range(start, self.done)
+        step = partial(steps.rare, self.constants, self.terms, self._end(is_last))
+        self._spread(step, rows, terms[early:], rare[early:], result[early:])
         odd = (result > self.threshold).nonzero()[0]
-        if len(early):
-            result = np.concatenate([early, result])
-            terms = np.concatenate([np.full((len(early), len(TERMS)), np.nan), terms])
         if not len(odd):
             return Scores(result, terms)
         first, stop = int(odd[0]), int(odd[-1]) + 1
-        contribution = self._contribution(rare[first:stop], range(start + first, start + stop), is_last)
-        return Scores(result, terms, contribution, len(early) + first)
+        contribution = self._contribution(rare[first:stop], range(begin + first, begin + stop), is_last)
+        return Scores(result, terms, contribution, first)
 
     def _contribution(self, rare: Floats, rows: range, is_last: bool) -> Floats:
         """Share out the surprises of rows over all channels."""
-        scored = steps.contribution(self.constants, self.parts, rare, rows, self._end(is_last))
+        scored = np.empty((len(rows), len(self.constants.center)))
+        step = partial(steps.contribution, self.constants, self.parts, self._end(is_last))
+        self._spread(step, rows, rare, scored)
         if scored.shape[1] == self.constants.channels:
             return scored
         out = np.zeros((len(rows), self.constants.channels))
         out[:, self.constants.pick] = scored
         return out
+
+    def _spread(self, step: Callable[..., None], rows: range, *arrays: Floats) -> None:
+        """Run a step on rows, with each array's rows of them; on many rows in parts, one a thread."""
+        n_parts = min(self.n_threads, 1 + len(rows) // _LEAST_ROWS)
+        if n_parts == 1:
+            step(rows, *arrays)
+            return
+        cuts = [len(rows) * part // n_parts for part in range(n_parts + 1)]
+        parts = [(rows[a:b], *(array[a:b] for array in arrays)) for a, b in pairwise(cuts)]
+        for _ in self.each(lambda part: step(*part), parts):
+            pass
 
     def _end(self, is_last: bool) -> int:
         return self.values.stop if is_last else _UNKNOWN

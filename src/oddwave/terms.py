@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +16,6 @@ from oddwave.series import Floats, Windows
 Curve = tuple[Floats, Floats, float]
 # That a single channel and a shift count: of rows, one in so many. None outweighs all others.
 MOST = np.array([math.inf, math.inf, math.inf, math.log(1e4), math.log(100)])
-
-
-class Rare(NamedTuple):
-    """What the terms of rows come to.
-
-    Parameters
-    ----------
-    terms
-        Shape (time, 5): those of `TERMS`, smoothed.
-    surprises
-        How rare each is, shape (time, 5).
-    score
-        Shape (time,).
-    """
-
-    terms: Floats
-    surprises: Floats
-    score: Floats
 
 
 def curve(tail: Tail) -> Curve:
@@ -52,30 +34,56 @@ def surprises(terms: Floats, curves: Sequence[Curve]) -> Floats:
 
 
 class Rows:
-    """Rows of a stretch by their number, appended at the end and dropped from the front."""
+    """Rows of a stretch by their number, appended at the end and dropped from the front.
+
+    The buffer has room behind the rows, so that rows pushed one by one aren't all copied each time.
+    """
 
     def __init__(self, *shape: int, dtype: Any = np.float64) -> None:
         self.first = 0
-        self.data: NDArray[Any] = np.zeros((0, *shape), dtype=dtype)
+        self._buffer: NDArray[Any] = np.empty((0, *shape), dtype=dtype)
+        self._begin = self._end = 0
+        self._is_ours = True
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """The rows from number `first` on."""
+        return self._buffer[self._begin : self._end]
 
     @property
     def stop(self) -> int:
         """Number of the row after the last."""
-        return self.first + len(self.data)
+        return self.first + self._end - self._begin
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Append rows."""
-        self.data = np.concatenate([self.data, rows]) if len(self.data) else rows
+        """Append rows; the first ones are used where they are, and never written to."""
+        if self._end > self._begin:
+            self.extend(len(rows))[...] = rows
+        else:
+            self._buffer, self._begin, self._end, self._is_ours = rows, 0, len(rows), False
+
+    def extend(self, count: int) -> NDArray[Any]:
+        """Append rows that the caller fills; return them."""
+        if not self._is_ours or self._end + count > len(self._buffer):
+            kept = self.data
+            room = len(kept) + count
+            if not self._is_ours or room > len(self._buffer):
+                self._buffer = np.empty((2 * room if len(kept) else room, *kept.shape[1:]), dtype=kept.dtype)
+                self._is_ours = True
+            self._buffer[: len(kept)] = kept
+            self._begin, self._end = 0, len(kept)
+        self._end += count
+        return self._buffer[self._end - count : self._end]
 
     def drop(self, before: int) -> None:
         """Forget the rows before a number."""
         if before > self.first:
-            self.data = self.data[before - self.first :]
+            self._begin += before - self.first
             self.first = before
 
     def between(self, start: int, stop: int) -> NDArray[Any]:
         """Return the rows from `start` up to `stop`."""
-        return self.data[start - self.first : stop - self.first]
+        return self._buffer[self._begin + start - self.first : self._begin + stop - self.first]
 
 
 class Constants:
@@ -140,23 +148,23 @@ def overlap_add(errors: Windows, first: int, stride: int, total: Floats) -> None
         rows[..., channels] += 1
 
 
-def row_terms(constants: Constants, values: Rows, errors: Floats, rows: range, end: int) -> tuple[Floats, Floats]:
+def row_terms(
+    constants: Constants, values: Rows, end: int, rows: range, errors: Floats, parts: Floats, terms: Floats
+) -> None:
     """Compute the terms of rows.
 
     Parameters
     ----------
     values
         Rows, shape (time, channel), as far as the wanted ones reach.
-    errors
-        The model's error of the wanted rows, shape (row, scored channel); with one more column, sums and their count.
     end
         The row after the stretch's last; any out of reach if it isn't known yet.
-
-    Returns
-    -------
-    tuple
-        Each scored channel's energy, error² + distance², its spread and its shift, shape (row, 3, channel), and the
-        terms, shape (row, 5).
+    errors
+        The model's error of the wanted rows, shape (row, scored channel); with one more column, sums and their count.
+    parts
+        Where each scored channel's energy, error² + distance², its spread and its shift go, shape (row, 3, channel).
+    terms
+        Where the terms go, shape (row, 5).
     """
     if errors.shape[1] > len(constants.center):
         errors = errors[:, :-1] / errors[:, -1:]
@@ -173,34 +181,32 @@ def row_terms(constants: Constants, values: Rows, errors: Floats, rows: range, e
     np.divide(np.abs(distance, out=distance), constants.distance_scale, out=distance)
     shift = means[:, 0] - score.rolling_mean(z, first, 0, end, rows, constants.long_rolling)
     np.divide(np.abs(shift, out=shift), constants.shift_scale, out=shift)
-    energy = errors * errors
-    energy += distance * distance
-    energy[: max(0, constants.warm_up - rows.start)] = 0.0  # without an error it isn't known
-    parts = np.concatenate((energy, spread, shift), axis=1).reshape(len(rows), 3, -1)
-    terms = np.zeros((len(rows), len(TERMS)))
+    parts[:, 0] = errors * errors + distance * distance
+    parts[: max(0, constants.warm_up - rows.start), 0] = 0.0  # without an error it isn't known
+    parts[:, 1], parts[:, 2] = spread, shift
     np.square(spread, out=spread)
     distance, shift = np.log1p(distance, out=distance), np.log1p(shift, out=shift)
     for column, part in ((0, np.log1p(errors)), (1, spread), (2, distance), (4, shift)):
-        np.add.reduce(part, axis=1, out=terms[:, column])
-    terms /= energy.shape[1]
-    energy.max(axis=1, out=terms[:, 3])
-    return parts, terms
+        np.divide(np.add.reduce(part, axis=1), len(constants.center), out=terms[:, column])
+    parts[:, 0].max(axis=1, out=terms[:, 3])
 
 
-def rare(constants: Constants, terms: Rows, rows: range, end: int) -> Rare:
-    """Smooth the terms of rows, and say how rare they are."""
-    smooth = score.rolling_mean(terms.data, terms.first, constants.begin, end, rows, constants.smoothing)
-    found = surprises(smooth, constants.tails)
-    return Rare(smooth, found, score.fuse(found))
+def rare(
+    constants: Constants, terms: Rows, end: int, rows: range, smooth: Floats, rare: Floats, result: Floats
+) -> None:
+    """Smooth the terms of rows, say how rare they are, and score the rows."""
+    smooth[:] = score.rolling_mean(terms.data, terms.first, constants.begin, end, rows, constants.smoothing)
+    rare[:] = surprises(smooth, constants.tails)
+    result[:] = score.fuse(rare)
 
 
-def contribution(constants: Constants, parts: Rows, rare: Floats, rows: range, end: int) -> Floats:
+def contribution(constants: Constants, parts: Rows, end: int, rows: range, rare: Floats, out: Floats) -> None:
     """Share out the surprises of rows: of spread and shift as the channels' own are, the others as their energy.
 
-    Returns
-    -------
-    Floats
-        Shape (row, scored channel); rows sum to the score.
+    Parameters
+    ----------
+    out
+        Where it goes, shape (row, scored channel); rows sum to the score.
     """
     begin = (constants.warm_up, 0, 0)
     mean = score.rolling_mean(parts.data, parts.first, begin, end, rows, constants.smoothing)
@@ -210,5 +216,4 @@ def contribution(constants: Constants, parts: Rows, rare: Floats, rows: range, e
     whole = np.add.reduce(mean, axis=2)
     share /= np.where(whole > 0, whole, 1.0) * len(TERMS)
     mean *= share[:, :, None]
-    summed: Floats = np.add.reduce(mean, axis=1)
-    return summed
+    np.add.reduce(mean, axis=1, out=out)

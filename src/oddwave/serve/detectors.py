@@ -107,7 +107,7 @@ class Detectors:
         stamp = _stamp(path)
         if stamp is None:
             raise DetectorFileError(f"{path} can't be read. Check the path.")
-        detector = Detector.load(path, self._device)
+        detector = Detector.load(path, self._device, threads=1)  # others want theirs
         return Served(name, detector, detector.columns(time_col=self._time_col), path, stamp)
 
     def _found(self) -> Iterator[tuple[str, Path]]:

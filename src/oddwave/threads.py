@@ -1,0 +1,39 @@
+"""Threads that share the work on large pieces; onnxruntime, numpy and the kernel work without Python's lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Found = TypeVar("Found")
+
+
+class Threads:
+    """So many threads, started when they are first needed.
+
+    Parameters
+    ----------
+    count
+        None: one for each processor that this process may use.
+    """
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count or processors()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def map(self, work: Callable[[Job], Found], jobs: Iterable[Job]) -> Iterator[Found]:
+        """Yield what comes of each job, in their order."""
+        jobs = list(jobs)
+        if self.count == 1 or len(jobs) < 2:
+            return map(work, jobs)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.count, "oddwave")
+        return self._pool.map(work, jobs)
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
