@@ -72,37 +72,32 @@ class EventBuilder:
 
     def __init__(self, channels: tuple[str, ...], kind: TimeKind, merge_gap: int, min_length: int) -> None:
         self.channels, self.kind, self.merge_gap, self.min_length = channels, kind, merge_gap, min_length
-        self._runs: list[_Run] = []
+        self.events: list[Event] = []
         self._open: _Run | None = None
         self._row = 0
 
     def push(self, index: NDArray[Any], ticks: Ticks, score: Floats, label: NDArray[np.int8], parts: Floats) -> None:
         """Add rows; `parts` are the contributions of the anomalous ones only, shape (anomalous row, channel)."""
         is_odd = label == 1
-        found = np.array(runs(is_odd), dtype=np.intp)
-        if len(found):
-            odd = is_odd.nonzero()[0]
-            begins = odd.searchsorted(found[:, 0])  # of each run, among the anomalous rows
-            highest = score[odd]
-            is_peak = highest == np.maximum.reduceat(highest, begins).repeat(found[:, 1] - found[:, 0])
-            peaks = is_peak.nonzero()[0]
-            peaks = odd[peaks[peaks.searchsorted(begins)]]  # the first of the highest
-            rows = np.stack([found[:, 0], found[:, 1] - 1, peaks], axis=1)
-            columns = (index[rows], ticks[rows], self._row + rows, score[peaks])
-            for times, at, numbers, peak_score, sums in zip(
-                *(column.tolist() for column in columns), np.add.reduceat(parts, begins), strict=True
-            ):
-                self._add(_Run(times[0], times[1], at[0], at[1], numbers[0], numbers[1], times[2], peak_score, sums))
+        if not is_odd.any():
+            self._row += len(label)
+            return
+        used = 0
+        for start, stop in runs(is_odd):
+            peak = start + int(score[start:stop].argmax())
+            first, last, highest = index[[start, stop - 1, peak]].tolist()
+            run = _Run(
+                first, last, ticks[start].item(), ticks[stop - 1].item(), self._row + start, self._row + stop - 1,
+                highest, float(score[peak]), parts[used : used + stop - start].sum(axis=0),
+            )  # fmt: skip
+            used += stop - start
+            self._add(run)
         self._row += len(label)
 
     def finish(self) -> list[Event]:
         """Return all events."""
         self._close()
-        return list(map(self._event, self._runs, self._top()))
-
-    def forget(self) -> None:
-        """Forget the events that have ended."""
-        self._runs.clear()
+        return self.events
 
     def _add(self, run: _Run) -> None:
         last = self._open
@@ -118,33 +113,24 @@ class EventBuilder:
 
     def _close(self) -> None:
         run, self._open = self._open, None
-        if run is not None and run.end_row - run.start_row + 1 >= self.min_length:
-            self._runs.append(run)
-
-    def _event(self, run: _Run, channels: tuple[tuple[str, float], ...]) -> Event:
+        if run is None or run.end_row - run.start_row + 1 < self.min_length:
+            return
         duration = float(run.end_tick - run.start_tick) / (TICKS_PER_S if self.kind == "datetime" else 1)
-        return Event(
-            start=run.start,
-            end=run.end,
-            duration=duration,
-            peak=run.peak,
-            peak_score=run.peak_score,
-            start_row=run.start_row,
-            end_row=run.end_row,
-            rows=run.end_row - run.start_row + 1,
-            channels=channels,
+        self.events.append(
+            Event(
+                start=run.start,
+                end=run.end,
+                duration=duration,
+                peak=run.peak,
+                peak_score=run.peak_score,
+                start_row=run.start_row,
+                end_row=run.end_row,
+                rows=run.end_row - run.start_row + 1,
+                channels=self._top(run.contribution),
+            )
         )
 
-    def _top(self) -> list[tuple[tuple[str, float], ...]]:
-        """Name the channels that contribute most to each event, with their shares."""
-        if not self._runs:
-            return []
-        share = np.array([run.contribution for run in self._runs])
-        whole = share.sum(axis=1, keepdims=True)
-        share /= np.where(whole == 0, 1.0, whole)
-        best = (-share).argsort(axis=1, kind="stable")[:, :TOP]
-        shares = np.take_along_axis(share, best, axis=1).tolist()
-        return [
-            tuple((self.channels[at], part) for at, part in zip(*both, strict=True) if part > 0)
-            for both in zip(best.tolist(), shares, strict=True)
-        ]
+    def _top(self, contribution: Floats) -> tuple[tuple[str, float], ...]:
+        share = contribution / (contribution.sum() or 1.0)
+        best = (-share).argsort(kind="stable")[:TOP].tolist()
+        return tuple((self.channels[i], float(share[i])) for i in best if share[i] > 0)

@@ -53,7 +53,7 @@ class Stream:
             self._pass = self._start(series)
         rows, _ = self._pass.push(series)
         self._last = tick.item()
-        self._pass.events.forget()  # nobody will ask for them
+        self._pass.events.events.clear()  # nobody will ask for them
         if rows.label[0] < 0:
             return None, None
         return float(rows.score[0]), int(rows.label[0])
