@@ -141,7 +141,8 @@ def test_a_worker_that_is_killed_is_started_again_and_only_requests_in_flight_ar
         after = metrics(started.url)
         assert [name for name, value in before.items() if after[name] < value and "in_progress" not in name] == []
         assert after["oddwave_requests_in_progress"] == 1  # this one
-        assert after['oddwave_requests_total{route="' + ROUTE + '",status="2xx"}'] >= load.counts[200]
+        # each of the killed may have answered a last request without counting it
+        assert after['oddwave_requests_total{route="' + ROUTE + '",status="2xx"}'] >= load.counts[200] - 2
 
 
 def test_with_one_of_two_workers_killed_at_most_one_request_a_client_is_lost(run, body):

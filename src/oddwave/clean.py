@@ -6,6 +6,7 @@ filled the same way. Past that, rows can't be scored until each channel has a va
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +81,14 @@ class Cleaner:
         self._row = 0
         self._open = False
         self._repeat = (NOWHERE, NO_START)  # where the last row is, for rows that repeat its time
+
+    def is_clean(self, ticks: Ticks, values: Floats) -> bool:
+        """Say whether a whole series, in time order, is one stretch as it is: even times, and no value is missing."""
+        if self.step is not None and len(ticks) > 1:
+            steps = np.subtract(ticks[1:], ticks[:-1], dtype=np.float64)  # whole numbers could overflow
+            if steps.min() <= 0 or steps.max() > 1.5 * self.step:
+                return False
+        return math.isfinite(np.add.reduce(values, axis=None))
 
     def push(self, ticks: Ticks, values: Floats) -> Cleaned:
         """Clean the next rows, in time order.

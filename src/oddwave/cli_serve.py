@@ -31,7 +31,7 @@ def serve(flags: Namespace) -> None:
 
 def settings(flags: Namespace) -> ServiceSettings:
     """Return the service's settings; what isn't given is the pipeline file's, or the default."""
-    from oddwave.serve.settings import ServiceSettings, processors
+    from oddwave.serve.settings import ServiceSettings, default_workers
 
     file = config_of(getattr(flags, "pipeline", None) or "ts_ad")
     if flags.threshold is not None and flags.false_alarms is not None:
@@ -44,7 +44,7 @@ def settings(flags: Namespace) -> ServiceSettings:
             "group_col: a request holds one series. Take it out of the pipeline file; send a request a group."
         )
     own = {name: getattr(flags, name) for name in OWN if getattr(flags, name) is not None}
-    own.setdefault("workers", processors())
+    own.setdefault("workers", default_workers())
     if flags.max_body is not None:
         own["max_body"] = _bytes(flags.max_body)
     own["models"] = tuple(flags.model or [pipeline.model])

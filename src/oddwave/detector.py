@@ -22,7 +22,7 @@ from oddwave.metadata import Metadata
 from oddwave.one_pass import Pass
 from oddwave.result import Result, Scored
 from oddwave.runtime import Runtime
-from oddwave.series import Columns, Series, batch
+from oddwave.series import Columns, Floats, Series, batch
 from oddwave.stream import Stream
 from oddwave.stretch import StretchScorer
 from oddwave.terms import Constants
@@ -155,25 +155,29 @@ class Detector:
             order = np.argsort(series.ticks, kind="stable")
             ordered = _reordered(series, order)
         scoring = self._pass(settings, ordered, names_channels)
-        step, n_rows = self._piece, len(ordered)
-        pieces = [scoring.push(ordered.rows(i, i + step), i + step >= n_rows) for i in range(0, n_rows, step)]
-        pieces.append(scoring.finish())
-        pieces = [(rows, parts) for rows, parts in pieces if len(rows)]
-        score, label, reason = (
-            _joined([getattr(piece, name) for piece, _ in pieces]) for name in ("score", "label", "reason")
-        )
-        parts = _joined([part for _, part in pieces]) if settings.contributions else None
+        found = scoring.whole(ordered) if len(ordered) <= self._piece else None
+        rows, parts = found or self._in_pieces(scoring, ordered)
+        score, label, reason = rows.score, rows.label, rows.reason
         notes = [*series.notes, *scoring.notes()]
         if order is not None:
             back = np.argsort(order)
             score, label, reason = score[back], label[back], reason[back]
-            parts = parts if parts is None else parts[back]
+            parts = parts[back] if settings.contributions else parts
             notes.append("The rows were not in time order: they were scored in it, and the output keeps yours.")
         return Result(
             series=series, score=score, label=label, reason=reason, events=scoring.events.finish(),
             threshold=scoring.threshold, model=self.metadata.model, scoring=settings.scoring, notes=tuple(notes),
-            contribution=parts,
+            contribution=parts if settings.contributions else None,
         )  # fmt: skip
+
+    def _in_pieces(self, scoring: Pass, series: Series) -> tuple[Scored, Floats]:
+        step, n_rows = self._piece, len(series)
+        pieces = [scoring.push(series.rows(i, i + step), i + step >= n_rows) for i in range(0, n_rows, step)]
+        pieces.append(scoring.finish())
+        pieces = [(rows, parts) for rows, parts in pieces if len(rows)]
+        fields = ("index", "score", "label", "reason")
+        rows = Scored(*(_joined([getattr(piece, name) for piece, _ in pieces]) for name in fields))
+        return rows, _joined([part for _, part in pieces])
 
     def detect_chunks(
         self, chunks: Iterable[Series], settings: Detection | None = None

@@ -51,6 +51,25 @@ class Pass:
         self.waiting: list[tuple[Series, NDArray[np.int64], NDArray[np.uint8]]] = []
         self.n_rows = 0
 
+    def whole(self, series: Series) -> tuple[Scored, Floats] | None:
+        """Score a whole series at once, as `push` and `finish` would; None if it has to be cleaned for that."""
+        if len(series) < self.metadata.size or not self.cleaner.is_clean(series.ticks, series.values):
+            return None
+        score, _, contribution, first = self.new_scorer(self.least).push(series.values, is_last=True)
+        label = (score > self.threshold).astype(np.int8)
+        reason = np.zeros(len(score), dtype=np.uint8)
+        if self.settings.scoring == "causal":
+            label[: self.metadata.size - 1], reason[: self.metadata.size - 1] = -1, WARMING_UP
+        odd = (label == 1).nonzero()[0]
+        parts = np.zeros((len(odd), series.values.shape[1])) if contribution is None else contribution[odd - first]
+        self.events.push(series.index, series.ticks, score, label, parts)
+        asked = _NOTHING[1]
+        if self.settings.contributions:
+            asked = np.zeros(series.values.shape)
+            if contribution is not None:
+                asked[first : first + len(contribution)] = contribution
+        return Scored(series.index, score, label, reason), asked
+
     def push(self, series: Series, is_last: bool = False) -> tuple[Scored, Floats]:
         """Add rows in time order; return those whose scores are final, with their contributions if asked for."""
         cleaned = self.cleaner.push(series.ticks, series.values)

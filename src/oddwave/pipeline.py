@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,7 +171,8 @@ class Pipeline:
             summary.events, notes = yield from self.detector.detect_chunks(chain([first], chunks), detection)
             summary.notes = (*notes, *self.notes)
 
-        with nullcontext() if path is None else save.CsvWriter(Path(path), first.time_name) as writer:
+        to = nullcontext() if path is None else save.CsvWriter(Path(path), first.time_name)
+        with closing(chunks), to as writer:
             for piece in rows():
                 if writer is not None:
                     writer.append(piece)
@@ -294,11 +295,11 @@ def several_failed(errors: Iterable[Exception | str], count: int, what: str) -> 
     return f"{which}:\n" + "\n".join(lines)
 
 
-def _ahead(chunks: Iterator[Series]) -> Iterator[Series]:
-    """Read the next chunk in a thread of its own while the last one is scored."""
+def _ahead(chunks: Iterator[Series]) -> Generator[Series, None, None]:
+    """Read the next chunk in a thread of its own while the last one is scored; what is raised there is raised here."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(max_workers=1) as reader:
+    with ThreadPoolExecutor(1, "reader") as reader:
         coming = reader.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
             coming = reader.submit(next, chunks, None)

@@ -21,7 +21,7 @@ class Threads:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self.count = count or processors()
+        self.count = count or len(processors())
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, work: Callable[[Job], Found], jobs: Iterable[Job]) -> Iterator[Found]:
@@ -34,6 +34,14 @@ class Threads:
         return self._pool.map(work, jobs)
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def processors() -> list[int]:
+    """Return the numbers of the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def stay_on(numbers: Iterable[int]) -> None:
+    """Keep this thread, and those it starts, on some processors, where the system allows to say so."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, numbers)

@@ -25,6 +25,7 @@ from oddwave.serve.detectors import Detectors, Served
 from oddwave.serve.keys import Keys
 from oddwave.serve.settings import ServiceSettings
 from oddwave.serve.telemetry import Log, Metrics
+from oddwave.threads import processors, stay_on
 
 INLINE = 1 << 18  # bytes of a body up to which it is worked on at once; larger ones go to a thread
 REFRESH_S = 1.0
@@ -113,7 +114,8 @@ class App:
         self._open: list[tuple[list[str], dict[str, Route]]] = []
         for route in routes:
             self._add(route)
-        self._slow = ThreadPoolExecutor(2, "slow")
+        # where this process may run now: its own processor is for small requests
+        self._slow = ThreadPoolExecutor(2, "slow", initializer=stay_on, initargs=(processors(),))
 
     def _add(self, route: Route) -> None:
         if "{}" not in route.pattern:

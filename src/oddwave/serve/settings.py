@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from oddwave.config import PipelineSection, Section
+from oddwave.threads import processors
 
 MAX_BODY = 16 << 20
 DEFAULT_WORKERS = 8  # at most so many unless asked for: each holds every detector
@@ -23,6 +23,7 @@ class ServiceSettings(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    worker: int = 0  # which of them this is
     api_key_file: str | None = None
     max_body: Annotated[int, Meta(ge=1024, le=1 << 31)] = MAX_BODY
     max_rows: Annotated[int, Meta(ge=1)] = 200_000
@@ -34,7 +35,6 @@ class ServiceSettings(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     log: Literal["errors", "all", "off"] = "errors"
 
 
-def processors() -> int:
+def default_workers() -> int:
     """Return how many workers are started unless a number is given."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, DEFAULT_WORKERS)
+    return min(len(processors()), DEFAULT_WORKERS)

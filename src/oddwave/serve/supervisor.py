@@ -98,7 +98,7 @@ class Supervisor:
         )  # fmt: skip
         self._workers[number] = worker
         orders, answers = _pipes(worker)
-        orders.write(msgspec.json.encode(self.settings) + b"\n")
+        orders.write(msgspec.json.encode(msgspec.structs.replace(self.settings, worker=number)) + b"\n")
         said = await answers.readline()
         if said != READY:
             rest = await answers.read()

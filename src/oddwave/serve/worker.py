@@ -18,6 +18,7 @@ import msgspec
 
 from oddwave.errors import OddwaveError
 from oddwave.serve.settings import ServiceSettings
+from oddwave.threads import processors, stay_on
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -42,6 +43,9 @@ def main() -> None:
     try:
         detectors = Detectors(settings.models, settings.pipeline.device, settings.pipeline.time_col)
         app = App(settings, detectors, ROUTES)
+        own = processors()
+        if len(own) == settings.workers > 1:  # a request that moves between them takes a third longer
+            stay_on(own[settings.worker : settings.worker + 1])
     except (OddwaveError, OSError) as error:
         _say(str(error).encode())
         return
