@@ -53,7 +53,7 @@ all: .venv/all.stamp  ## only build .venv/ with everything
 clean:  ## remove .venv/ and what was built
 	rm -rf .venv site dist
 
-BUILT_FROM := pyproject.toml constraints.txt hatch_build.py src/oddwave/_kernel.c
+BUILT_FROM := pyproject.toml constraints.txt hatch_build.py src/oddwave/_kernel.c src/oddwave/read/_plain.c
 
 # `pip install -e`: .venv/bin/oddwave always runs the code in src/.
 .venv/core.stamp: .venv/python.stamp $(BUILT_FROM)

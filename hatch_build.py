@@ -1,6 +1,6 @@
-"""Compile the kernel while the package is built; without a C compiler the package goes without, and numpy computes.
+"""Compile the C files while the package is built; without a C compiler the package goes without, and Python computes.
 
-ODDWAVE_KERNEL=0 leaves the kernel out; ODDWAVE_KERNEL=1 ends with an error where it can't be compiled.
+ODDWAVE_KERNEL=0 leaves them out; ODDWAVE_KERNEL=1 ends with an error where they can't be compiled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError
 
-SOURCE = "src/oddwave/_kernel.c"
+MODULES = ("oddwave._kernel", "oddwave.read._plain")  # each from the C file of its name in src/
 # No contraction to fused operations: the same numbers on every processor.
 FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-Wno-psabi"]
 
@@ -32,16 +32,17 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
         self.scratch = tempfile.TemporaryDirectory()
         folder = Path(self.root, "src") if version == "editable" else Path(self.scratch.name)
         try:
-            built = compile_kernel(Path(self.root), folder)
+            compiled = compile_modules(Path(self.root), folder)
         except (BaseError, OSError) as error:
             if wanted == "1":
                 raise
-            self.app.display_warning(f"The kernel wasn't compiled, so numpy computes, which takes longer: {error}")
+            self.app.display_warning(f"The C files weren't compiled, so Python computes, which takes longer: {error}")
             return
         if version == "editable":
             return
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["force_include"][str(built)] = f"oddwave/{built.name}"
+        for built in compiled:
+            build_data["force_include"][str(built)] = built.relative_to(folder).as_posix()
         build_data["pure_python"] = False
         build_data["tag"] = f"cp311-abi3-{platform}"
 
@@ -51,12 +52,13 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
             self.scratch.cleanup()
 
 
-def compile_kernel(root: Path, folder: Path) -> Path:
-    """Compile the kernel into `oddwave/` of a folder; return the library."""
-    extension = Extension("oddwave._kernel", [str(root / SOURCE)], extra_compile_args=FLAGS, py_limited_api=True)
-    command = build_ext(Distribution({"ext_modules": [extension]}))
+def compile_modules(root: Path, folder: Path) -> list[Path]:
+    """Compile the modules into `oddwave/` of a folder; return the libraries."""
+    sources = {name: str(root / "src" / f"{name.replace('.', '/')}.c") for name in MODULES}
+    modules = [Extension(name, [sources[name]], extra_compile_args=FLAGS, py_limited_api=True) for name in MODULES]
+    command = build_ext(Distribution({"ext_modules": modules}))
     with tempfile.TemporaryDirectory() as scratch:
         command.build_lib, command.build_temp = str(folder), scratch
         command.ensure_finalized()
         command.run()
-    return Path(command.get_ext_fullpath("oddwave._kernel"))
+    return [Path(command.get_ext_fullpath(name)) for name in MODULES]

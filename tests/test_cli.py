@@ -249,7 +249,7 @@ def test_standard_input_is_read(place):
         ),
         ([*BARE, "ts_ad.csv", "--save_path", "o.json", "--format", "csv"], "what is saved there is CSV"),
         (["evaluate", "-c", "my.yaml"], "There is no file 'my.yaml'"),
-        (["bench"], "The command bench comes with a later version"),
+        (["benhc"], "'benhc' is no command. Did you mean bench?"),
         (["train", "calm.csv", "ts_ad.csv"], "'ts_ad.csv' is one too many"),
         ([*BARE, "ts_ad.csv", "--time_col", "timestmap"], "timestamp"),
         (["--get_pipeline_config", "ts_da"], "Did you mean ts_ad?"),

@@ -30,7 +30,14 @@ PARTS = {  # parts with a name of their own; that read/table.py belongs to read 
 }
 ORDER = {"baselines", "calibrate", "detector", "one_pass", "stretch"}  # these know the order of the steps
 EDGE = {"__init__", "__main__", "chart", "cli", "pipeline", "printed", "result", "save", "stream"}  # towards the user
-EDGE |= {"bootstrap", "classical", "leak", "metrics", "training_file"}  # and what stands beside the path of the data
+EDGE |= {
+    "bench",
+    "bootstrap",
+    "classical",
+    "leak",
+    "metrics",
+    "training_file",
+}  # and what stands beside the path of the data
 FOLDERS = {"check", "evaluate", "read", "report", "save", "train", "serve", "weights"}
 
 # Who may import what from outside; everyone else may not.

@@ -6,6 +6,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -310,6 +311,33 @@ def test_straight_to_disk_refuses_unsorted_rows_and_leaves_nothing(pipeline, tmp
     path.write_text("\n".join([header, *lines[::-1]]))
     with pytest.raises(UnsortedError):
         pipeline.write_csv(path, tmp_path / "straight.csv", chunk_rows=700)
+    assert small.names_in(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize("cell", ["7,x,1", "7,1"])
+def test_straight_to_disk_says_of_a_fault_what_reading_whole_says_and_ends_its_threads(pipeline, tmp_path, cell):
+    path = small.write(tmp_path / "a.csv", 20_000)
+    lines = path.read_text().splitlines()
+    lines[15_000] = f"14999,{cell}"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError) as whole:
+        list(pipeline.predict(path))
+    with pytest.raises(InputError, match="line 15001") as straight:
+        pipeline.write_csv(path, tmp_path / "straight.csv", chunk_rows=200)
+    assert str(straight.value) == str(whole.value)
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("reader")] == []
+    assert small.names_in(tmp_path) == ["a.csv"]
+
+
+def test_straight_to_disk_ends_its_threads_when_what_is_told_of_progress_fails(pipeline, tmp_path):
+    path = small.write(tmp_path / "a.csv", 20_000)
+
+    def fail(rows):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as _caught:
+        pipeline.write_csv(path, tmp_path / "straight.csv", chunk_rows=200, progress=fail)
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("reader")] == []
     assert small.names_in(tmp_path) == ["a.csv"]
 
 

@@ -50,8 +50,12 @@ def chunked(path: Path, columns: Columns, rows: int) -> Series:
     )  # fmt: skip
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
+@pytest.fixture(params=["compiled", "with polars"])
+def small_blocks(monkeypatch, request):
+    if request.param != "compiled":
+        monkeypatch.setattr(csv_text, "IS_COMPILED", False)
+    elif not csv_text.IS_COMPILED:
+        pytest.skip("there was no C compiler")
     monkeypatch.setattr(csv_text, "SMALL", 0)
     monkeypatch.setattr(CsvReader.__init__, "__defaults__", (997,))
     monkeypatch.setattr("oddwave.read.BLOCK", 997)

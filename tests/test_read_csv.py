@@ -12,13 +12,16 @@ from hypothesis import example, given, settings, strategies as st
 from oddwave.errors import InputError
 from oddwave.read import parse_csv, read_one
 from oddwave.read.block import Builder
-from oddwave.read.csv_text import CsvReader, header_of, plain_block
+from oddwave.read.csv_text import CsvReader, header_of
+from oddwave.read.plain import IS_COMPILED, compiled, plain_block, with_json
 from oddwave.read.rows import rows_block
 from oddwave.series import Columns, Series
 
 DATA = Path(__file__).parent / "data"
 AB = Columns(channels=("a", "b"))
 BODY = b"time,a,b\n1,0.5,10\n2,0.25,20\n3,0.125,30\n"
+WAYS = (compiled, with_json) if IS_COMPILED else (with_json,)
+compiled_only = pytest.mark.skipif(not IS_COMPILED, reason="there was no C compiler")
 
 
 def parse(body: bytes, columns: Columns = AB) -> Series:
@@ -333,6 +336,7 @@ NUMBERS = st.one_of(
     st.from_regex(r"[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,4})?", fullmatch=True),
     st.sampled_from(["1e-300", "+5", "1.", ".5", "007", "-0", "0.1" + "0" * 400 + "1", "5e-324", "1e400"]),
 )
+NUMBERS |= st.tuples(st.integers(0, 10**19), st.integers(-30, 30)).map("{0[0]}e{0[1]}".format)
 CELLS = NUMBERS | st.text("0123456789+-.eE _xnaif", max_size=6)
 
 
@@ -352,9 +356,10 @@ def test_plain_and_polars_and_careful_reading_agree_to_the_bit(rows, separator):
         return
     assert_same(parse(body), expected)
     layout, rest, line = header_of(body, "pump.csv", AB)
-    plain = plain_block(layout, rest, line)
-    if plain is not None:
-        assert_same(Builder("pump.csv", layout.roles).series(plain), expected)
+    for way in WAYS:
+        plain = way(layout, rest, line)
+        if plain is not None:
+            assert_same(Builder("pump.csv", layout.roles).series(plain), expected)
     quick = with_polars(body, AB)
     if quick is not None:
         assert_same(quick, expected)
@@ -375,9 +380,47 @@ def test_a_table_of_times_alone_has_no_channels():
     assert_same(parse(body, Columns()), by_hand(body, Columns()))
 
 
-def test_a_table_of_dates_alone_is_left_to_the_careful_way():
-    layout, rest, line = header_of(b"time\n2024-01-01\n", "pump.csv", Columns())
-    assert plain_block(layout, rest, line) is None
+def test_a_table_of_dates_alone_is_read():
+    body = b"time\n2024-01-01\n"
+    layout, rest, line = header_of(body, "pump.csv", Columns())
+    assert with_json(layout, rest, line) is None
+    assert_same(parse(body, Columns()), by_hand(body, Columns()))
+
+
+@compiled_only
+@pytest.mark.parametrize("text", [BODY.decode(), "time,a,b\r\n1,-.5e-7,\r\n2,,18446744073709551617", "a\n1\n\n2\n"])
+def test_a_body_that_ends_anywhere_is_read_as_the_careful_way_reads_it(text):
+    columns = AB if "," in text else Columns(("a",))
+    for end in range(text.index("\n") + 2, len(text) + 1):
+        layout, rest, line = header_of(text[:end].encode(), "pump.csv", columns)
+        block = compiled(layout, rest, line)
+        if block is not None:
+            assert_same(Builder("pump.csv", layout.roles).series(block), by_hand(text[:end].encode(), columns))
+
+
+@compiled_only
+@pytest.mark.parametrize("shift", range(1, 13))
+def test_a_number_halfway_between_two_is_read_as_the_even_one(shift):
+    halves = [(2 * m + 1) * 5**shift for m in range(2**52, 2**52 + 2**40, 2**34 + 1)]  # in units of 10 ** -shift
+    texts = [f"{str(half)[:-shift]}.{str(half)[-shift:]}{more}" for half in halves for more in ("", "1")]
+    texts += [f"-{half - 1}e-{shift}" for half in halves]
+    layout, rest, line = header_of(f"a\n{chr(10).join(texts)}\n".encode(), "pump.csv", Columns(("a",)))
+    assert compiled(layout, rest, line).values[:, 0].tolist() == [float(text) for text in texts]
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    "changed",
+    [{"values": np.empty(3)}, {"spans": np.empty(3, dtype=np.int64)}, {"places": np.array([1, 2], dtype=np.int32)}],
+)
+def test_arrays_that_do_not_fit_are_refused_before_anything_is_read(changed):
+    from oddwave.read import _plain
+
+    good = {"places": np.array([-1, 0], dtype=np.int32), "values": np.empty(2), "ticks": np.empty(2, dtype=np.int64)}
+    good |= {"spans": np.empty(4, dtype=np.int64)}
+    assert _plain.parse(b"1,2\n3,4\n", ",", *good.values()) == 1
+    with pytest.raises(ValueError, match="fit"):
+        _plain.parse(b"1,2\n3,4\n", ",", *(good | changed).values())
 
 
 def test_the_quick_way_is_taken_for_plain_numbers_and_dates():

@@ -83,8 +83,6 @@ def _command(words: Sequence[str]) -> int:
     if first in COMMANDS:
         return _subcommand(first, words[1:])
     if not first.startswith("-"):
-        if first in cli_flags.PLANNED and not Path(first).exists():
-            raise ConfigError(f"The command {first} comes with a later version of Oddwave; nothing was done.")
         file = f"\nTo score the file, type: oddwave predict {first}" if Path(first).exists() else ""
         raise ConfigError(f"{first!r} is no command.{nearest(first, COMMANDS)}{file}\nSee: oddwave --help")
     return _bare(words)
@@ -98,12 +96,9 @@ def _subcommand(name: str, words: Sequence[str]) -> int:
             f"See: oddwave --help, and oddwave {name} --help"
         )
     flags = cli_flags.PARSERS[name]().parse(words)
-    if name == "predict":
-        return _predict(flags)
-    if name == "serve":
-        return _serve(flags)
-    if name == "models":
-        return _models()
+    others = {"predict": _predict, "serve": _serve, "models": _models, "bench": _bench}
+    if name in others:
+        return others[name](flags)
     from oddwave import cli_train
 
     if name == "check":
@@ -173,7 +168,14 @@ def _serve(flags: Namespace) -> int:
     return DONE
 
 
-def _models() -> int:
+def _bench(flags: Namespace) -> int:
+    from oddwave.cli_bench import bench
+
+    bench(flags)
+    return DONE
+
+
+def _models(flags: Namespace) -> int:  # noqa: ARG001 (every command takes them)
     from oddwave import detector_file
     from oddwave.detector import find, shipped, shipped_scores
 

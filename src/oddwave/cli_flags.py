@@ -8,79 +8,25 @@ from shutil import get_terminal_size
 from typing import Any, NoReturn
 
 from oddwave import __version__
+from oddwave.cli_texts import (
+    BARE,
+    BARE_EXAMPLE,
+    BENCH_EXAMPLE,
+    CHECK_EXAMPLE,
+    EVALUATE_EXAMPLE,
+    EXPORT_EXAMPLE,
+    PREDICT_EXAMPLE,
+    SERVE_EXAMPLE,
+    TRAIN_EXAMPLE,
+)
 from oddwave.errors import ConfigError, nearest
 
-COMMANDS = ("check", "train", "evaluate", "export", "predict", "serve", "models")
-PLANNED = ("bench",)
+COMMANDS = ("check", "train", "evaluate", "export", "predict", "serve", "models", "bench")
 FORMATS = ("csv", "json", "xlsx", "html", "png")
 BARE_ONLY = ("--pipeline", "--input", "--get_pipeline_config", "--serve")
 
 DATA = "file, URL, folder, pattern, or - for a CSV on standard input"
 BUDGET = 'false alarms to put up with: "1/day", "1/week", or a share of the rows such as 0.001'
-
-BARE = """\
-Find anomalies in time series: every row gets a score and a label, and anomalous rows are joined into events.
-
-commands (each with --help):
-  oddwave check DATA         look at data before training; convert it to CSV, split it
-  oddwave train DATA         train a detector on normal rows
-  oddwave evaluate DATA      say how good a detector is, on labelled rows
-  oddwave export RUN         take the detector of a training elsewhere
-  oddwave predict DATA...    the same as the flags below, in short
-  oddwave serve              answer requests over HTTP
-  oddwave models             list the shipped detectors"""
-
-BARE_EXAMPLE = """\
-examples:
-  oddwave --pipeline ts_ad --input ts_ad.csv --save_path output/
-  oddwave --pipeline my_path/ts_ad.yaml --input data/ --format csv,xlsx,html --save_path output/
-  oddwave --get_pipeline_config ts_ad --save_path my_path
-
-exit status: 0 done; 2 something to mend on your side; 3 anomalies found (with --fail-on-anomaly);
-70 a fault of Oddwave; 130 interrupted"""
-
-PREDICT_EXAMPLE = """\
-examples:
-  oddwave predict new.csv --model runs/pump --save_path output/
-  oddwave predict new.csv --model runs/pump --save_path picture.png
-  cat new.csv | oddwave predict - --quiet --fail-on-anomaly || echo "look at the pump"
-"""
-
-CHECK_EXAMPLE = """\
-examples:
-  oddwave check normal.csv
-  oddwave check data/ --convert --split 80/20
-  oddwave check -c DLinear_ad -o Global.dataset_dir=data/ -o CheckDataset.split.enable=True
-"""
-
-TRAIN_EXAMPLE = """\
-examples:
-  oddwave train normal.csv --out runs/pump
-  oddwave train normal.csv --model PatchTST_ad --false-alarms "1/week" --out runs/pump
-  oddwave train hosts.parquet --group_col host --exclude "2026-03-01/2026-03-02 06:00"
-  oddwave train -c DLinear_ad -o Global.dataset_dir=data/ -o Train.epochs_iters=10
-"""
-
-EVALUATE_EXAMPLE = """\
-examples:
-  oddwave evaluate labelled.csv --model runs/pump
-  oddwave evaluate -c runs/pump/config.yaml -o Global.dataset_dir=data/
-"""
-
-EXPORT_EXAMPLE = """\
-examples:
-  oddwave export runs/pump --out pump.onnx
-  oddwave predict new.csv --model pump.onnx
-"""
-
-
-SERVE_EXAMPLE = """\
-examples:
-  oddwave serve
-  oddwave serve --model runs/pump --model PCA_ad --port 9000
-  oddwave serve --model runs/ --host 0.0.0.0 --api-key-file keys.txt
-  oddwave serve --api-key-file keys.txt --new-key dashboard
-"""
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -275,6 +221,21 @@ def models() -> Parser:
     return Parser(prog="oddwave models", description="List the shipped detectors.", epilog="example:\n  oddwave models")
 
 
+def bench() -> Parser:
+    """Return the parser of `oddwave bench`."""
+    parser = Parser(
+        prog="oddwave bench",
+        description="Say how fast a detector is on this machine, and whether a device gives what the CPU gives.",
+        epilog=BENCH_EXAMPLE,
+    )
+    add = parser.add_argument
+    add("data", metavar="DATA", nargs="?", help="a file of yours (default: rows like those it was trained on)")
+    add("--model", metavar="NAME|PATH", default="DLinear_ad", help="default: DLinear_ad")
+    add("--device", metavar="DEVICE", help="also measure this device, and compare it with the CPU")
+    add("--runs", metavar="N", type=_whole, default=5, help="runs of each measurement (default: 5)")
+    return parser
+
+
 def _add_out(parser: Parser, text: str, default: str = "output") -> None:
     parser.add_argument("--out", metavar="DIR", help=f"{text} (default: {default})")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -385,4 +346,5 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "predict": predict,
     "serve": serve,
     "models": models,
+    "bench": bench,
 }

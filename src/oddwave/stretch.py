@@ -20,6 +20,7 @@ try:
     from oddwave import kernel as steps
 except ImportError:  # there was no compiler when it was installed
     from oddwave import terms as steps  # type: ignore[no-redef]
+IS_COMPILED = steps.__name__ == "oddwave.kernel"
 
 _HUGE = 1e25
 _LEAST_ROWS = 1024  # a thread's part

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from oddwave.errors import InputError
 from oddwave.read.block import Builder, join
-from oddwave.read.csv_text import BLOCK, CsvReader, header_of, plain_block
+from oddwave.read.csv_text import BLOCK, CsvReader, header_of
 from oddwave.read.inputs import SUFFIXES, is_url, sources
+from oddwave.read.plain import plain_block
 from oddwave.read.stream import MAX_UNPACKED, SMALL, Reader, Stream, Unpacked, kind_of, open_path, standard_input
 from oddwave.series import Columns, Series
 

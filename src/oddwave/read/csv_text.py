@@ -1,7 +1,7 @@
 """CSV: a stream of bytes as blocks of rows, each by the quickest of three ways that is sure of it.
 
-`plain_block` takes small plain numbers without polars, `_polars_block` large blocks; whatever they aren't
-sure of goes to `rows_block`, which reads row by row and makes the error messages.
+`plain_block` takes plain numbers without polars (where it isn't compiled, small inputs only), `_polars_block` other
+large blocks; whatever they aren't sure of goes to `rows_block`, which reads row by row and makes the error messages.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-import struct
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +19,10 @@ from oddwave.errors import InputError
 from oddwave.read.block import Block
 from oddwave.read.cells import MISSING, shown
 from oddwave.read.header import Layout, check_text, layout, unmarked
+from oddwave.read.plain import IS_COMPILED, count, plain_block
 from oddwave.read.rows import odd_block, rows_block
 from oddwave.read.stream import SMALL, Reader
-from oddwave.series import Columns, Floats, Ticks
+from oddwave.series import Columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,16 +31,6 @@ BLOCK = 4 << 20
 MAX_LINE = 64 << 20
 _LINE_END = re.compile(rb"\r\n?|\n")
 _SECOND = 1 << 16  # bytes of the line below the header that are looked at
-_MINUS_0 = re.compile(rb"-0[ \t]*(?:[,\n]|$)")
-_NO_MARKS = bytes(sorted(set(range(256)) - set(b',"\r\n')))  # all but what parts cells and rows
-_json_numbers = msgspec.json.Decoder(list[int | float]).decode
-
-
-class _Cells(NamedTuple):
-    """Numbers as they were written, whole or not, and all as floats."""
-
-    numbers: list[int | float]
-    floats: Floats
 
 
 def header_of(data: bytes, source: str, columns: Columns) -> tuple[Layout, bytes, int]:
@@ -50,7 +39,7 @@ def header_of(data: bytes, source: str, columns: Columns) -> tuple[Layout, bytes
     text = body.lstrip(b"\r\n")
     line = 1 + len(_LINE_END.findall(body[: len(body) - len(text)]))
     body = text
-    if not body.strip():
+    if not body or body.isspace():
         raise InputError(f"{source} is empty ({len(data):,} bytes).\nGive a CSV with a header line and rows.")
     end = body.find(b"\n") + 1 or len(body)
     header = body[:end]
@@ -61,63 +50,6 @@ def header_of(data: bytes, source: str, columns: Columns) -> tuple[Layout, bytes
         return layout(header, second, columns), body[end:], line + 1
     except InputError as error:
         raise InputError(f"{source} {error}") from None
-
-
-def plain_block(found: Layout, body: bytes, line: int) -> Block | None:
-    """Read rows of nothing but decimal numbers, and dates in the first column; None if not sure.
-
-    JSON's numbers are a subset of ours, and msgspec reads them rounded correctly, so the rows are read as one
-    JSON array; what JSON writes otherwise (`+5`, `.5`, an empty cell) isn't plain.
-    """
-    roles, width = found.roles, found.width
-    text = _plain_text(found, body)
-    if text is None or roles.group is not None:
-        return None
-    times: list[str] | Ticks | None = None
-    cells = _cells(text.replace(b"\n", b","))
-    if cells is None and roles.time == 0 and width > 1:  # dates, perhaps
-        rows = [row.partition(b",") for row in text.split(b"\n")]
-        times, width = [row[0].decode() for row in rows], width - 1
-        cells = _cells(b",".join([row[2] for row in rows]))
-    if cells is None:
-        return None
-    if roles.time is not None and times is None:
-        times = _ticks(cells.numbers[roles.time :: width])
-    matrix, skipped = cells.floats.reshape(-1, width), found.width - width
-    values = matrix.take(np.array(roles.channels, dtype=np.intp) - skipped, axis=1)
-    labels = None if roles.label is None else matrix[:, roles.label - skipped]
-    return Block(values, np.arange(line, line + len(matrix)), times, labels)
-
-
-def _plain_text(found: Layout, body: bytes) -> bytes | None:
-    """Return rows separated by commas and line feeds, each of the header's width; None if they aren't plain."""
-    if b"\r" in body:
-        body = body.replace(b"\r\n", b"\n")
-    if found.separator != ",":
-        if b"," in body:
-            return None
-        body = body.replace(found.separator.encode(), b",")
-    body = body.rstrip(b"\n")
-    marks = body.translate(None, _NO_MARKS)
-    row = b"," * (found.width - 1) + b"\n"
-    is_even = marks + b"\n" == row * (marks.count(b"\n") + 1)  # without a quote or a lone CR among the marks
-    return body if body and is_even and body.isascii() else None
-
-
-def _cells(text: bytes) -> _Cells | None:
-    """Read numbers separated by commas; None if they aren't plain, or one is too large."""
-    try:
-        numbers = _json_numbers(b"[" + text + b"]")
-        floats = np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers))
-    except (ValueError, OverflowError, struct.error):
-        return None
-    may_be_minus_0 = b"-" in text and not floats.all()
-    return None if may_be_minus_0 and _MINUS_0.search(text) else _Cells(numbers, floats)  # whole, it lost its sign
-
-
-def _ticks(times: list[int | float]) -> Ticks:
-    ticks = np.array(times)
-    return ticks if ticks.dtype.kind in "if" else ticks.astype(np.float64)  # whole, but too large for 64 bits
 
 
 class CsvReader:
@@ -160,7 +92,7 @@ class CsvReader:
         for data in self._pieces():
             check_text(data, self.source, self.line)
             block = self._block(data)
-            self.line += _count(data, b"\n")
+            self.line += count(data, b"\n")
             if block is not None:
                 is_any = True
                 self._check_marks(block)
@@ -193,21 +125,25 @@ class CsvReader:
                 )
 
     def _block(self, data: bytes) -> Block | None:
-        block = plain_block(self.layout, data, self.line) if self.is_small else self._polars_block(data)
-        return self._rows_block(data) if block is None or self.pending else block
+        block = None
+        if not self.pending and not self.comma and (self.is_small or IS_COMPILED):
+            block = plain_block(self.layout, data, self.line)
+        if block is None and not self.pending and not self.is_small:
+            block = self._polars_block(data)
+        return self._rows_block(data) if block is None else block
 
     def _polars_block(self, data: bytes) -> Block | None:
         """Read a large block with polars; None unless every row is sure to be whole."""
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         separator = self.layout.separator
-        n_rows = _count(data, b"\n") + (not data.endswith(b"\n"))
+        n_rows = count(data, b"\n") + (not data.endswith(b"\n"))
         has_comma = separator != "," and b"," in data
         has_marks = has_comma or self.comma > 0  # of them, rows_block takes the first and finds both together
         is_unsure = has_marks and (not self.comma or b"." in data or bool(self.odd_columns))
         is_odd = b'"' in data or b"\r" in data or is_unsure
         gaps = self.layout.width - 1
-        if is_odd or not gaps or _count(data, separator.encode()) != gaps * n_rows:
+        if is_odd or not gaps or count(data, separator.encode()) != gaps * n_rows:
             return None
         import polars as pl
 
@@ -321,10 +257,6 @@ class CsvReader:
                 f"{self.source} has decimal commas (line {self.comma}: {shown(self.comma_cell)}) and decimal "
                 f"points (line {self.point}: {shown(self.point_cell)}).\nWrite decimal points only."
             )
-
-
-def _count(data: bytes, byte: bytes) -> int:
-    return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == byte[0]))  # 10 times bytes.count
 
 
 def _holds_header(data: bytes) -> bool:

@@ -85,7 +85,7 @@ def instants(texts: Sequence[str], is_day_first: bool) -> tuple[NDArray[np.int64
         return None
     width = len(first)
     joined = "".join(texts)
-    if len(joined) != width * len(texts) or not joined.isascii() or any(len(text) != width for text in texts):
+    if set(map(len, texts)) != {width} or not joined.isascii():
         return None
     cells = np.frombuffer(joined.encode(), dtype=np.uint8).reshape(-1, width)
     is_digit = np.array([letter.isdigit() for letter in first])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from oddwave.errors import InputError
 from oddwave.read.cells import shown
@@ -30,8 +33,18 @@ class Layout:
         """Cells in a row."""
         return len(self.roles.names)
 
+    @cached_property
+    def places(self) -> NDArray[np.int32]:
+        """Where each column goes: a channel by its number, the label after them; the time to -1, others to -2."""
+        roles = self.roles
+        places = np.full(self.width, -2, dtype=np.int32)
+        places[list(roles.channels)] = np.arange(len(roles.channels))
+        for at, place in ((roles.time, -1), (roles.label, len(roles.channels))):
+            if at is not None:
+                places[at] = place
+        return places
 
-@lru_cache(maxsize=64)
+
 def layout(header: bytes, second: bytes, columns: Columns) -> Layout:
     """Read a header line; `second` is the line after it, or empty, and helps to tell the separator.
 
@@ -41,7 +54,11 @@ def layout(header: bytes, second: bytes, columns: Columns) -> Layout:
         Its message goes on after the name of the source ("has …").
     """
     text = header.decode().strip("\r\n")
-    separator = _separator(text, second.decode(errors="replace").strip("\r\n"))
+    return _layout(text, _separator(text, second), columns)
+
+
+@lru_cache(maxsize=64)
+def _layout(text: str, separator: str, columns: Columns) -> Layout:
     try:
         names = next(csv.reader([text], delimiter=separator, strict=True))
     except csv.Error as error:
@@ -116,12 +133,14 @@ def _eight_bit_name(data: bytes) -> str:
     return "GBK" if paired * 2 > len(runs) else "Windows-1252 or Latin-1"
 
 
-def _separator(header: str, second: str) -> str:
-    outside = re.sub(r'"[^"]*"', "", header)
+def _separator(header: str, second: bytes) -> str:
+    outside = re.sub(r'"[^"]*"', "", header) if '"' in header else header
     counts = {mark: outside.count(mark) for mark in ",;\t"}
     best = max(counts.values())
     if best == 0:
         return ","
     tied = [mark for mark, count in counts.items() if count == best]
-    below = re.sub(r'"[^"]*"', "", second)
+    if len(tied) == 1:
+        return tied[0]
+    below = re.sub(r'"[^"]*"', "", second.decode(errors="replace").strip("\r\n"))
     return next((mark for mark in tied if below.count(mark) == best), tied[0])

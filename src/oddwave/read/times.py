@@ -83,7 +83,7 @@ class Clock:
             ticks = self._numbers(times, lines)
             self._look_for_days(ticks)
             return ticks, ticks
-        return self._dates(times, lines), np.array([time.strip() for time in times], dtype=object)
+        return self._dates(times, lines), np.array(list(map(str.strip, times)), dtype=object)
 
     def notes(self) -> tuple[str, ...]:
         """Say what was guessed or mixed."""

@@ -94,9 +94,11 @@ def _header(time_name: str, has_reasons: bool) -> bytes:
 
 
 def _lines(rows: Scored, has_reasons: bool) -> bytes:
+    if not len(rows):
+        return b""
     cells: list[bytes] = [b"\n"] * (4 * len(rows))
     cells[0::4] = _times(rows.index)
-    cells[1::4] = [LABELS[label] for label in rows.label.tolist()]
+    cells[1::4] = map(LABELS.__getitem__, rows.label.tolist())
     cells[2::4] = _numbers(rows.score)
     if has_reasons:
         end = [f",{_quoted(reason)}\n".encode() for reason in REASONS]
@@ -106,8 +108,6 @@ def _lines(rows: Scored, has_reasons: bool) -> bytes:
 
 def _numbers(values: NDArray[Any]) -> list[bytes]:
     """Return each number in the fewest digits that read back as the same number; NaN is empty."""
-    if not len(values):
-        return []
     cells = msgspec.json.encode(values.tolist())[1:-1]
     return cells.replace(b"null", b"").split(b",")
 
@@ -116,6 +116,8 @@ def _times(index: NDArray[Any]) -> list[bytes]:
     if index.dtype.kind in "iuf":
         return _numbers(index)
     texts = ["" if time is None else str(time) for time in index.tolist()]
+    if not QUOTED.search("".join(texts)):
+        return "\n".join(texts).encode().split(b"\n")
     return [_quoted(text).encode() for text in texts]
 
 
