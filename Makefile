@@ -36,8 +36,8 @@ docs: .venv/all.stamp  ## the documentation, into site/
 coverage: .venv/all.stamp  ## the tests, and which lines they miss
 	$(BIN)/coverage run -m pytest && $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-bench: .venv/all.stamp  ## speed and memory, speed of training, the service under load (needs wrk), as tables
-	$(BIN)/python benchmarks/speed.py && $(BIN)/python benchmarks/training_speed.py && $(BIN)/python benchmarks/service.py
+bench: .venv/all.stamp  ## everything that is measured, into docs/benchmarks.md (the service's load needs wrk)
+	$(BIN)/python benchmarks/page.py
 
 soak: .venv/all.stamp  ## the service for 10 minutes under mixed load, then 100,000 random bodies
 	$(BIN)/python benchmarks/soak.py
