@@ -1,9 +1,9 @@
 """The service under load, as a table: make bench.
 
-wrk sends the 96-row example as the tutorial's clients do, by 1, 16 and 512 connections, and between these rounds asks the same
-server for `GET /health`: the machine may be busy, and what a trivial answer costs in the same minute says how busy. Figures are
-medians of short rounds that take turns. At 512 connections eight are a probe's, which times each answer and looks at the
-refusals. CPU is that of the workers, without wrk's.
+wrk sends the 96-row example as the tutorial's clients do, by 1, 16 and 512 connections, and between these rounds asks
+the same server for `GET /health`: the machine may be busy, and what a trivial answer costs in the same minute says how
+busy. Figures are medians of short rounds that take turns. At 512 connections eight are a probe's, which times each
+answer and looks at the refusals. CPU is that of the workers, without wrk's.
 
     python benchmarks/service.py [--rounds 5] [--seconds 3]
 """
@@ -47,12 +47,16 @@ if file then
   local handle = io.open(file, "rb"); wrk.body = handle:read("*a"); handle:close()
 end
 function done(summary, latency)
+  local errors = summary.errors
   io.write(string.format(
     '\\n{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "refused": %d, "broken": %d}\\n',
     summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    summary.errors.status, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
 end
 """
+COLUMNS = (
+    "request", "clients", "200 /s", "of GET /health", "503 /s", "p50 of all", "p99 of all", "CPU a request", "to reach",
+)  # fmt: skip
 GOALS = {
     ("CSV", 1): "1,500/s, p99 2 ms",
     ("CSV", 16): "3,000/s, p99 15 ms",
@@ -61,7 +65,7 @@ GOALS = {
 
 
 class Figures(NamedTuple):
-    """Of one round: answers with status 200 and others by the second, milliseconds, and the workers' CPU microseconds a request."""
+    """Of one round: answers a second (status 200, others, none), milliseconds, and CPU of the workers a request."""
 
     good: float
     refused: float
@@ -102,14 +106,19 @@ def load(service: Service, path: str, clients: int, seconds: int, script: Path, 
     if done.returncode:
         raise SystemExit(f"wrk ended with {done.returncode}: {done.stderr}")
     found = json.loads(done.stdout.splitlines()[-1])
-    s, n, refused = found["seconds"], found["requests"], found["refused"]
-    return Figures(
-        (n - refused) / s, refused / s, found["broken"] / s, found["p50"], found["p99"], 1e6 * used / max(n, 1)
-    )
+    took, count, refused = found["seconds"], found["requests"], found["refused"]
+    rates = [number / took for number in (count - refused, refused, found["broken"])]
+    return Figures(*rates, found["p50"], found["p99"], 1e6 * used / max(count, 1))
 
 
 async def probe(url: str, seconds: float) -> list[tuple[int, float, bool]]:
-    """Send a request now and then over a few connections; return status, milliseconds and whether it says when to try again."""
+    """Send a request now and then over a few connections.
+
+    Returns
+    -------
+    list
+        Of each answer its status, milliseconds, and whether it says when to try again.
+    """
     host, _, port = url.removeprefix("http://").partition(":")
     end = time.monotonic() + seconds
     found = []
@@ -192,10 +201,8 @@ def measure(n_rounds: int, seconds: int) -> None:
                     rounds[key] += [figures] if number else []  # the first round warms up
         memory["after the load"] = [memory_mb(whole, kind) for kind in ("Pss", "Rss")]
     medians = {key: middle(found) for key, found in rounds.items()}
-    for (what, clients), figures in sorted(
-        medians.items(), key=lambda entry: (entry[0][1], entry[0][0] != "GET /health")
-    ):
-        show(what, clients, figures, medians["GET /health", clients])
+    for what, clients in sorted(medians, key=lambda key: (key[1], key[0] != "GET /health")):
+        show(what, clients, medians[what, clients], medians["GET /health", clients])
     print()
     tell_probe(seen)
     most = max(medians["CSV", clients].good for clients in CLIENTS)
@@ -210,10 +217,9 @@ def tell_probe(seen: list[tuple[int, float, bool]]) -> None:
         times = sorted(ms for found, ms, _ in seen if found == status)
         hints = sum(hint for found, _, hint in seen if found == status)
         p50, p99 = (times[int(share * len(times))] for share in (0.5, 0.99))
+        what = f"{len(times)} answers {status}" if status else f"{len(times)} without an answer"
         note = f", {hints} with Retry-After" if status == 503 else ""
-        print(
-            f"- Probe at {CLIENTS[-1]} clients: {len(times)} answers {status or 'none'}, {p50:.0f} ms, p99 {p99:.0f} ms{note}."
-        )
+        print(f"- Probe at {CLIENTS[-1]} clients: {what}, {p50:.0f} ms, p99 {p99:.0f} ms{note}.")
 
 
 def main() -> None:
@@ -225,13 +231,10 @@ def main() -> None:
     if shutil.which("wrk") is None:
         print("wrk makes the load, and isn't there. On Debian and Ubuntu: apt-get install wrk", file=sys.stderr)
         raise SystemExit(2)
-    print(
-        f"{platform.processor() or platform.machine()}, {WORKERS} processors shared with wrk, Python {platform.python_version()}\n"
-    )
-    print(
-        "| request | clients | 200 /s | of GET /health | 503 /s | p50 of all | p99 of all | CPU a request | to reach |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {WORKERS} processors shared with wrk, Python {platform.python_version()}\n")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print(f"| {' | '.join('---' for _ in COLUMNS)} |", flush=True)
     measure(flags.rounds, flags.seconds)
 
 

@@ -31,9 +31,9 @@ class Service:
         self.url = self._wait()
 
     def errors(self):
-        """Return what it has written to standard error so far."""
-        self._errors.seek(0)
-        return self._errors.read().decode()
+        """Return what it has written to standard error so far; the place where it writes on is shared, so it stays."""
+        file = self._errors.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()
 
     def _wait(self):
         """Wait for the line that says it is ready, and return the address in it."""

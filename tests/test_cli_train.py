@@ -245,7 +245,7 @@ def test_settings_of_epochs_dont_fit_a_model_that_has_none(oddwave, place):
             ["train", "normal.csv", *QUICK, "--false-alarms", "once in a blue moon"],
             "which is no budget of false alarms",
         ),
-        (["train", "normal.csv", "-o", "Global.device=gpu:0"], "training runs on the processor"),
+        (["train", "normal.csv", "-o", "Global.device=gpu:0"], "this PyTorch"),
         (["train", "normal.csv", "-o", "Global.mode=evaluate"], "can't be told Global.mode=evaluate"),
         (["-c", "PCA_ad"], "don't say what to do"),
         (["-o", "Global.mode=trian"], "Did you mean train?"),

@@ -551,7 +551,7 @@ def test_rows_further_apart_than_in_training_are_said(scoring):
 
 
 @pytest.mark.parametrize(
-    ("device", "reason"), [("gpu:0,1", "names several"), ("gpu:x", "numbers"), ("foo", "isn't known")]
+    ("device", "reason"), [("gpu:0,1", "Install onnxruntime-gpu"), ("gpu:x", "numbers"), ("foo", "isn't known")]
 )
 def test_a_device_is_read_strictly_by_whoever_loads_a_detector(tmp_path, device, reason):
     (tmp_path / "detector.onnx").write_bytes(made.handmade().data)

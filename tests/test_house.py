@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "oddwave"
 
 # What the files of src/oddwave/ are. A new file is entered here, and thereby told what it may import.
-SHARED = {"device", "atomic", "errors", "config", "metadata", "series", "threads"}
+SHARED = {"device", "atomic", "errors", "config", "machine", "metadata", "series", "threads"}
 STEPS = {"read", "clean", "window", "score", "threshold", "events", "runtime", "detector_file"}
 PARTS = {  # parts with a name of their own; that read/table.py belongs to read and cli_flags.py to cli is plain
     "terms": "score",
@@ -34,15 +34,17 @@ EDGE |= {
     "bench",
     "bootstrap",
     "classical",
+    "hpip",
     "leak",
     "metrics",
     "training_file",
 }  # and what stands beside the path of the data
-FOLDERS = {"check", "evaluate", "read", "report", "save", "train", "serve", "weights"}
+FOLDERS = {"check", "evaluate", "read", "report", "runtime", "save", "train", "serve", "weights"}
 
 # Who may import what from outside; everyone else may not.
 RESERVED = {
-    "onnxruntime": ("runtime.py",),
+    "onnxruntime": ("runtime/",),
+    "openvino": ("runtime/",),
     "torch": ("train/",),
     "onnx": ("train/",),
     "onnxscript": ("train/",),
@@ -58,6 +60,7 @@ RESERVED = {
 }
 HEAVY = {
     "torch",
+    "openvino",
     "pandas",
     "pyarrow",
     "ray",

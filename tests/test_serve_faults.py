@@ -6,7 +6,9 @@ import base64
 import json
 import os
 import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -63,6 +65,7 @@ class Load:
                 reply = ask(self.url, ROUTE, self.body)
             except (OSError, HTTPException):
                 self.counts[LOST] += 1
+                self._is_over.wait(0.1)  # for some ms the port of a dead worker still takes connections
             else:
                 self.counts[reply.status] += 1
                 if reply.status == 200:
@@ -153,6 +156,31 @@ def test_with_one_of_two_workers_killed_at_most_one_request_a_client_is_lost(run
         load.goes_on(50)
         assert load.counts[LOST] <= CLIENTS
         assert set(load.counts) <= {200, LOST}
+
+
+def test_a_worker_that_cant_start_is_tried_again_until_its_detector_is_good(run, body):
+    path, new = run / "detector.onnx", run / "new"
+    good = path.read_bytes()
+    with service("--model", run, "--workers", 2, "--drain", 0) as started, Load(started.url, body) as load:
+        first = set(workers(started.process))
+        new.write_bytes(b"garbage")
+        new.rename(path)
+        os.kill(min(first), signal.SIGKILL)
+        eventually(lambda: "can't be started" in started.errors())
+        load.goes_on(200)  # by the other one
+        assert max(first) in workers(started.process)
+        new.write_bytes(good)
+        new.rename(path)
+        eventually(lambda: "serves again" in started.errors())
+        assert len(set(workers(started.process)) - first) == 1
+        load.goes_on(50)
+        assert set(load.counts) <= {200, LOST}
+        assert load.counts[LOST] <= CLIENTS
+        died, hindered, back = re.findall(r"^oddwave: (worker .*)$", started.errors(), re.MULTILINE)
+        name, _, _ = died.partition(" died (signal 9)")
+        assert hindered.startswith(f"{name} can't be started: {path} is not a usable detector: ")
+        assert hindered.endswith("It is tried until it starts")
+        assert back == f"{name} serves again"
 
 
 def test_metrics_are_summed_over_the_workers(run, body):
@@ -372,11 +400,82 @@ def test_with_few_file_descriptors_the_service_goes_on_when_connections_end(run,
         assert "died" not in started.errors()
 
 
+def let_files_grow(service, to):
+    """Let files of a service and of those that it starts grow to so many bytes, or no more than they have."""
+    for pid in [service.process.pid, *workers(service.process)]:
+        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (to, most))
+
+
+def test_when_files_cant_grow_requests_are_answered_and_a_dead_worker_is_started_when_they_can(run, body):
+    with service("--model", run, "--workers", 2, "--log", "all", "--drain", 0) as started:
+        let_files_grow(started, 0)
+        for _ in range(50):
+            assert ask(started.url, ROUTE, body).status == 200
+            assert ask(started.url, ROUTE, b"{").status == 400
+        found = metrics(started.url)
+        assert found[f'oddwave_requests_total{{route="{ROUTE}",status="2xx"}}'] == 50
+        assert found['oddwave_rejected_total{reason="bad_json"}'] == 50
+        assert started.errors().count("\n") == 1  # that it is ready
+        killed, other = workers(started.process)
+        os.kill(killed, signal.SIGKILL)
+        seen = {killed, other}
+        eventually(lambda: seen.update(workers(started.process)) or len(seen) > 3)  # two vain attempts
+        assert ask(started.url, ROUTE, body).status == 200
+        let_files_grow(started, resource.RLIM_INFINITY)
+        eventually(lambda: "serves again" in started.errors())
+        assert other in workers(started.process)
+        assert ask(started.url, "/nothing").json["logId"] in started.errors()
+        eventually(lambda: ask(started.url, "/nothing").status == 404 and "linesLeftOut" in started.errors())
+        started.process.send_signal(signal.SIGTERM)
+        assert started.process.wait(PATIENCE_S) == 0
+
+
+def test_counting_takes_no_more_of_a_disk_than_at_the_start(run, body, tmp_path, monkeypatch):
+    """Or a worker would die of a full disk: the counters are pages of files in its memory."""
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "disk"))
+    with service("--model", run, "--workers", 1, "--drain", 0) as started:
+        files = list((tmp_path / "disk").glob("*/*.db"))
+        before = [file.read_bytes()[:4] for file in files]  # how many bytes are in use
+        assert ask(started.url, ROUTE, body).status == 200
+        for path in (ROUTE, "/v1/detect", "/v2/models/none/infer", "/nothing", "/health"):
+            assert 400 <= ask(started.url, path, b"{").status < 500
+        assert ask(started.url, "/metrics").status == 200
+        assert len(files) == 3
+        assert [file.read_bytes()[:4] for file in files] == before
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+@pytest.mark.parametrize("most", [0, 1 << 15])
+def test_without_room_for_the_counters_nothing_is_served_and_it_says_why(run, most):
+    limit = (resource.RLIMIT_FSIZE, (most, most))
+    status, said = serve("--model", run, preexec_fn=lambda: resource.setrlimit(*limit))
+    assert (status, "make room there, or name another folder in TMPDIR" in said) == (2, True), said
+
+
+def test_a_log_on_a_full_device_stops_nothing(run, body):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "oddwave", "serve", "--port", str(port), "--workers", "1", "--log", "all"]
+    env, url = os.environ | {"PYTHONPATH": str(SRC)}, f"http://127.0.0.1:{port}"
+    words += ["--drain", "0", "--model", str(run)]
+    with Path("/dev/full").open("w") as full, subprocess.Popen(words, env=env, stderr=full) as process:
+        eventually(lambda: not refuses(url))
+        assert ask(url, ROUTE, body).status == 200
+        (killed,) = workers(process)
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: set(workers(process)) - {killed} and not refuses(url))
+        assert ask(url, ROUTE, b"{").status == 400
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+
+
 @contextmanager
 def small_disk(tmp_path, monkeypatch, size):
     """Make temporary files go to a disk of their own."""
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", tmp_path]).returncode:
-        pytest.skip("only root may mount a small disk")
+        pytest.skip("only root may mount a small disk; what can be had without one is tested above")
     try:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -116,6 +116,29 @@ def test_a_body_in_chunks_is_read(connection, body):
     assert received(connection).json["errorCode"] == 0
 
 
+@pytest.mark.parametrize("end", [b"", b"5\r\n1,0", b"0\r\n"], ids=["between chunks", "in one", "in the last"])
+@pytest.mark.parametrize("kind", ["text/csv", "application/json"])
+def test_a_body_in_chunks_that_breaks_off_is_400_not_scored_as_far_as_it_came(connection, good, kind, end):
+    connection.sendall(head(DETECT, "Transfer-Encoding: chunked", f"Content-Type: {kind}"))
+    connection.sendall(b"%x\r\n" % len(good) + good + b"\r\n" + end)
+    connection.shutdown(socket.SHUT_WR)
+    reply = received(connection)
+    assert (reply.status, "ended before its end" in reply.refusal()) == (400, True)
+
+
+def test_a_body_in_chunks_is_read_whole_when_the_client_writes_no_more(connection, good):
+    connection.sendall(head(DETECT, "Transfer-Encoding: chunked", "Content-Type: text/csv", "Connection: close"))
+    for piece in (good[:700], good[700:], b""):
+        connection.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
+    assert len(received(connection).json["rows"]["label"]) == 60
+
+
+def test_headers_behind_a_body_in_chunks_may_follow_if_they_are_announced(connection, good):
+    head_ = head(DETECT, "Transfer-Encoding: chunked", "Content-Type: text/csv", "Trailer: X-Sum")
+    connection.sendall(head_ + b"%x\r\n" % len(good) + good + b"\r\n0\r\nX-Sum: 1\r\n\r\n")
+    assert len(received(connection).json["rows"]["label"]) == 60
+
+
 def test_a_client_that_waits_for_100_continue_gets_it(connection, body):
     connection.sendall(head(ROUTE, f"Content-Length: {len(body)}", "Expect: 100-continue"))
     assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -371,6 +394,10 @@ def test_a_missing_or_wrong_key_is_401(guarded, key, path, line):
 
 def test_probes_need_no_key(guarded):
     assert [ask(guarded, path).status for path in PROBES] == [200] * 4
+
+
+def test_the_reference_needs_no_key(guarded):
+    assert [ask(guarded, path).status for path in ("/docs", "/openapi.json", "/")] == [200, 200, 302]
 
 
 def test_a_page_of_an_origin_that_is_let_in_needs_the_key_too(guarded):

@@ -16,7 +16,7 @@ from jsonschema_rs import Draft202012Validator
 from serving import ask
 
 from oddwave import cli_flags
-from oddwave.serve import docs_page, openapi, reference
+from oddwave.serve import app, docs_page, openapi, reference
 from oddwave.serve.operations import EXAMPLES, OPERATIONS
 from oddwave.serve.routes import ROUTES
 from oddwave.serve.settings import ServiceSettings
@@ -85,6 +85,11 @@ def test_the_document_has_every_route_and_no_other():
     assert sorted((method, re.sub(r"{\w+}", "{}", path)) for method, path in documented) == sorted(
         (route.method, route.pattern) for route in ROUTES
     )
+
+
+def test_the_document_says_which_routes_need_no_key():
+    assert {one.path for one in OPERATIONS if one.is_open} == app.OPEN
+    assert {one.path for one in OPERATIONS if 401 not in one.errors} == app.OPEN
 
 
 def test_every_status_that_the_service_refuses_with_is_explained():

@@ -141,7 +141,7 @@ def test_the_projectors_read_values_out_of_range_as_the_nearest_that_training_ha
     model = fresh()
     highest = normal(50).amax(dim=(0, 1))
     lowest = normal(50).amin(dim=(0, 1))
-    within = model._within(torch.stack([highest + 5.0, lowest - 5.0, 0 * highest])[None])[0]
+    within = model.within(torch.stack([highest + 5.0, lowest - 5.0, 0 * highest])[None])[0]
     assert torch.equal(within, torch.stack([highest, lowest, 0 * highest]))
 
 

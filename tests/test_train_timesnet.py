@@ -158,6 +158,13 @@ def test_a_windows_errors_from_the_file_are_the_modules_and_the_same_to_the_bit_
         np.testing.assert_array_equal(run(x[:count]), alone[:count])
 
 
+def test_grids_on_end_and_lines_farther_apart_than_a_kernel_reaches_give_the_same_errors() -> None:
+    scored = Scored(build(96, 3, periods=(96, 48, 13, 10, 9, 8, 7, 2, 1)), np.zeros(3), np.ones(3), np.ones(3))
+    x = torch.randn(4, 96, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        np.testing.assert_allclose(session(to_onnx(scored, 96, 3))(x), scored(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
 def test_the_file_holds_one_kernel_for_all_periods_and_only_what_they_reach() -> None:
     model = build(96, 38, periods=(96, 48, 32))
     made = onnx.load_from_string(to_onnx(Scored(model, np.zeros(38), np.ones(38), np.ones(38)), 96, 38)).graph

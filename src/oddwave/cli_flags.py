@@ -200,7 +200,8 @@ def serve(is_bare: bool = False) -> Parser:
         action="append",
         help="shipped, a file, a run, or a folder of these; may be given several times, the first is the default one",
     )
-    add("--device", metavar="DEVICE", help="cpu, auto, or a kind and number such as gpu:0 (default: cpu)")
+    add("--device", metavar="DEVICE", help="cpu, auto, or a kind and numbers such as gpu:0,1 (default: cpu)")
+    _add_hpip(group)
     _add_settings(parser, has_groups=False)
     group = parser.add_argument_group("access and limits")
     add = group.add_argument
@@ -259,8 +260,14 @@ def _add_model(parser: Parser, default: str) -> None:
     group = parser.add_argument_group("detector")
     add = group.add_argument
     add("--model", metavar="NAME|PATH", help=f"shipped, a file or a training output (default: {default})")
-    add("--device", metavar="DEVICE", help="cpu, auto, or a kind and number such as gpu:0 (default: cpu)")
-    add("--use_hpip", action="store_const", const=True, help="no faster engine exists yet")
+    add("--device", metavar="DEVICE", help="cpu, auto, or a kind and numbers such as gpu:0,1 (default: cpu)")
+    _add_hpip(group)
+
+
+def _add_hpip(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--use_hpip", action="store_const", const=True, help="take the engine that is fastest here, measured once"
+    )
 
 
 def _add_labelling(parser: argparse._ActionsContainer) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from oddwave.serve.settings import ServiceSettings
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:\d+)?")
+USUAL_PORT = re.compile(r"http://.*:80|https://.*:443")
 OWN = ("host", "port", "workers", "api_key_file", "max_rows", "slots", "timeout_s", "drain_s", "log")
 
 
@@ -26,7 +28,19 @@ def serve(flags: Namespace) -> None:
         return
     from oddwave.serve import serve as run
 
-    run(settings(flags), tell)
+    chosen = settings(flags)
+    if chosen.pipeline.use_hpip:
+        _tell_engines(chosen)
+    run(chosen, tell)
+
+
+def _tell_engines(settings: ServiceSettings) -> None:
+    """Find each detector's engine before several workers at once do."""
+    from oddwave.serve.detectors import Detectors
+
+    for name, served in Detectors(settings.models, settings.pipeline.device, use_hpip=True).by_name.items():
+        for choice in served.detector.choices:
+            tell(f"{name}: {choice}", "note")
 
 
 def settings(flags: Namespace) -> ServiceSettings:
@@ -48,7 +62,8 @@ def settings(flags: Namespace) -> ServiceSettings:
     if flags.max_body is not None:
         own["max_body"] = _bytes(flags.max_body)
     own["models"] = tuple(flags.model or [pipeline.model])
-    own["allow_url_hosts"], own["allow_origins"] = tuple(flags.allow_url_host or ()), tuple(flags.allow_origin or ())
+    own["allow_url_hosts"] = tuple(flags.allow_url_host or ())
+    own["allow_origins"] = tuple(map(_origin, flags.allow_origin or ()))
     return config.build(ServiceSettings, own | {"pipeline": pipeline}, "the command line")
 
 
@@ -63,6 +78,26 @@ def _new_key(flags: Namespace) -> None:
         "note",
     )
     print(key)
+
+
+def _origin(text: str) -> str:
+    """Refuse what no browser sends as an origin: nothing would ever match it.
+
+    Examples
+    --------
+    >>> _origin("https://dash.example"), _origin("http://localhost:5173")
+    ('https://dash.example', 'http://localhost:5173')
+    >>> _origin("https://dash.example/")
+    Traceback (most recent call last):
+    oddwave.errors.ConfigError: --allow-origin 'https://dash.example/' is no origin as browsers send it.
+    Give scheme and host in small letters, no path, a port only if it isn't the usual one: https://dash.example
+    """
+    if not ORIGIN.fullmatch(text) or USUAL_PORT.fullmatch(text):
+        raise ConfigError(
+            f"--allow-origin {text!r} is no origin as browsers send it.\n"
+            "Give scheme and host in small letters, no path, a port only if it isn't the usual one: https://dash.example"
+        )
+    return text
 
 
 def _bytes(text: str) -> int:

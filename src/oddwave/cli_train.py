@@ -86,11 +86,7 @@ def train(flags: Namespace) -> bool:
     file = cli_file.read(flags, "train")
     data = _data(file, "train on", " before --exclude" if flags.exclude else "")
     out = Path(file.Global.output)
-    if file.Global.device not in ("cpu", "auto"):
-        raise ConfigError(
-            f"The device {file.Global.device} can't be used: training runs on the processor. Give -o Global.device=cpu."
-        )
-    settings = _settings(file, flags)
+    settings = _settings(file, flags) | {"device": _device(file, flags)}
     _protect(out, is_resumed=bool(settings.get("resume")), is_forced=flags.force)
     show = Progress(flags.quiet, asdict(file.Train)["log_interval"])
     with closing(show):
@@ -107,6 +103,17 @@ def train(flags: Namespace) -> bool:
     if not flags.quiet:
         _tell_next(data, out, is_per_group=bool(settings.get("per_group")))
     return True
+
+
+def _device(file: TrainingFile, flags: Namespace) -> str:
+    """Return where to train; if that was left open, say what was chosen."""
+    from oddwave.train import neural
+    from oddwave.train.device import device_of
+
+    device = device_of(file.Global.model, file.Global.device, is_neural=file.Global.model in neural())
+    if file.Global.device == "auto" and not flags.quiet:
+        tell(f"The device auto: {device} was chosen.", "note")
+    return device
 
 
 def _config(out: Path) -> str:

@@ -78,8 +78,8 @@ class PipelineSection(Detection, frozen=True, forbid_unknown_fields=True, kw_onl
     batch_size: Annotated[
         int, Meta(ge=1, description="Kept for files written for the tutorial; changes no result.")
     ] = 1
-    device: Annotated[str, Meta(description="cpu, auto, or a kind and number such as gpu:0.")] = "cpu"
-    use_hpip: Annotated[bool, Meta(description="Ask for a faster engine; there is none yet.")] = False
+    device: Annotated[str, Meta(description="cpu, auto, or a kind and numbers such as gpu:0 or gpu:0,1.")] = "cpu"
+    use_hpip: Annotated[bool, Meta(description="Take the engine that is fastest here, measured once.")] = False
     time_col: Annotated[str | None, Meta(description="Column with the times; null: found by its name.")] = None
     group_col: Annotated[
         str | None, Meta(description="Column that splits the table into series; null: one series.")

@@ -84,10 +84,17 @@ class Detector:
         `cpu`, `gpu:0`, …
     threads
         How many work on a long series; None: one for each processor.
+    use_hpip
+        Look for a faster engine on this machine; the attribute `choices` says what was found.
     """
 
     def __init__(
-        self, data: bytes, source: str = "the detector", device: str = "cpu", threads: int | None = None
+        self,
+        data: bytes,
+        source: str = "the detector",
+        device: str = "cpu",
+        threads: int | None = None,
+        use_hpip: bool = False,
     ) -> None:
         self.metadata: Metadata = detector_file.decode(data, source)
         self.source = source
@@ -99,9 +106,16 @@ class Detector:
         self._piece = max(self._threads.count * _PIECE_CELLS // len(self.metadata.channels), 2 * self.metadata.size)
         self._constants: dict[str, Constants] = {}
         np.empty(_ONCE)
+        self.choices: tuple[str, ...] = ()
+        if use_hpip:
+            from oddwave import hpip
+
+            self.choices = hpip.hasten(self._runtime, data, self.metadata, self._threads.count, self.detect_series)
 
     @classmethod
-    def load(cls, model: str | PathLike[str], device: str = "cpu", threads: int | None = None) -> Detector:
+    def load(
+        cls, model: str | PathLike[str], device: str = "cpu", threads: int | None = None, use_hpip: bool = False
+    ) -> Detector:
         """Load a shipped detector by its name, a detector file, or a training output folder.
 
         Raises
@@ -114,7 +128,7 @@ class Detector:
             If the device can't be had.
         """
         path = find(model)
-        return cls(detector_file.read(path), str(path), device, threads)
+        return cls(detector_file.read(path), str(path), device, threads, use_hpip)
 
     def __repr__(self) -> str:
         data = self.metadata

@@ -18,8 +18,6 @@ from oddwave.series import Columns, Series
 if TYPE_CHECKING:
     from oddwave.detector import Detector
 
-NO_HPIP = "use_hpip: there is no faster engine yet than the usual one (ONNX Runtime), which was used."
-
 
 class Pipeline:
     """A detector with its settings, ready for any number of inputs.
@@ -35,10 +33,10 @@ class Pipeline:
     def __init__(self, settings: PipelineSection, input: str | list[str] | None = None) -> None:  # noqa: A002
         self.settings = settings
         self.input = input
-        self.detector = load(settings.model, settings.device)
+        self.detector = load(settings.model, settings.device, settings.use_hpip)
         self.detector.threshold(config.detection(settings))  # what can't be had is told at once
         chosen = (f"The device auto: {self.detector.device} was chosen.",) if settings.device == "auto" else ()
-        self.notes: tuple[str, ...] = (*chosen, NO_HPIP) if settings.use_hpip else chosen
+        self.notes: tuple[str, ...] = (*chosen, *self.detector.choices)
         self.detector_ids = save.file_ids([self.detector.source], strict=False)
 
     def predict(self, data: Any = None, **settings: Any) -> Iterator[Result]:
@@ -202,9 +200,10 @@ def create_pipeline(
     model
         A shipped detector, a detector file, or a training output folder.
     device
-        `cpu`, `auto`, or a kind and number such as `gpu:0`.
+        `cpu`, `auto`, or a kind and numbers such as `gpu:0` or `gpu:0,1`.
     use_hpip
-        Taken as in the tutorial. No faster engine exists yet; each result's notes say so.
+        Take the engine that is fastest on this machine, measured once for each detector; each result's notes say
+        which. Labels stay the same.
     settings
         Any key of the file's section Pipeline; see `Pipeline.predict`.
 
@@ -233,8 +232,10 @@ def create_model(
     return Pipeline(config.build(PipelineSection, settings, "create_model"))
 
 
-def load(model: str | os.PathLike[str], device: str = "cpu") -> Detector:
+def load(model: str | os.PathLike[str], device: str = "cpu", use_hpip: bool = False) -> Detector:
     """Load a detector: a shipped one by name, a detector file, or a training output folder.
+
+    With `use_hpip` its attribute `choices` says which engine was chosen.
 
     Raises
     ------
@@ -247,7 +248,7 @@ def load(model: str | os.PathLike[str], device: str = "cpu") -> Detector:
     """
     from oddwave.detector import Detector
 
-    return Detector.load(model, device)
+    return Detector.load(model, device, use_hpip=use_hpip)
 
 
 def detect(data: Any, model: str | os.PathLike[str] = "DLinear_ad", device: str = "cpu", **settings: Any) -> Result:

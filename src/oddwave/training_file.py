@@ -38,9 +38,7 @@ class Global(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str | None,
         Meta(description="The data: a file, or a folder with train.* and val.* (CSV, XLSX, Parquet)."),
     ] = None
-    device: Annotated[str, Meta(description="cpu, auto, or a kind and number such as gpu:0; training takes cpu.")] = (
-        "cpu"
-    )
+    device: Annotated[str, Meta(description="cpu, auto, or a kind and number such as gpu:0.")] = "cpu"
     output: Annotated[str, Meta(description="Folder for what is made; it is the run folder of a training.")] = "output"
 
 

@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from oddwave.errors import ConfigError, InputError, nearest
@@ -23,14 +22,15 @@ from oddwave.serve import limits
 from oddwave.serve.answers import Answer, Refused
 from oddwave.serve.detectors import Detectors, Served
 from oddwave.serve.keys import Keys
+from oddwave.serve.origins import Origins, is_preflight, preflight
 from oddwave.serve.settings import ServiceSettings
 from oddwave.serve.telemetry import Log, Metrics
 from oddwave.threads import processors, stay_on
 
 INLINE = 1 << 18  # bytes of a body up to which it is worked on at once; larger ones go to a thread
 REFRESH_S = 1.0
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-OPEN = ("/health", "/ready", "/v2/health/live", "/v2/health/ready")  # for probes: they need no key
+PROBES = ("/health", "/ready", "/v2/health/live", "/v2/health/ready")
+OPEN = frozenset((*PROBES, "/", "/docs", "/openapi.json"))  # they need no key: they tell what every Oddwave tells
 FAULT = (
     "Something went wrong on our side; nothing is wrong with the request. The service's log says more under this logId."
 )
@@ -55,6 +55,7 @@ class Request:
 
     app: App
     scope: Any
+    headers: Any
     proto: Any
     log_id: str
     began: float
@@ -70,7 +71,7 @@ class Request:
 
     def header(self, name: str) -> str:
         """Return a header; empty if it isn't there."""
-        value: str = self.scope.headers.get(name) or ""
+        value: str = self.headers.get(name) or ""
         return value
 
     def note(self, result: Result, served: Served) -> None:
@@ -106,6 +107,7 @@ class App:
         self.settings = settings
         self.detectors = detectors
         self.keys = Keys.read(settings.api_key_file) if settings.api_key_file else None
+        self.origins = Origins(settings.allow_origins, settings.host)
         self.log = Log(settings.log)
         self.metrics = Metrics([*(route.pattern for route in routes), "unknown"], list(detectors.by_name))
         self.is_ready = True
@@ -131,14 +133,13 @@ class App:
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         """Answer one request."""
         began = perf_counter()
-        request = Request(self, scope, proto, str(uuid4()), began, lap=began)
+        request = Request(self, scope, scope.headers, proto, str(uuid4()), began, lap=began)
         name = "unknown"
         self.metrics.in_progress.inc()
         try:
-            route, request.path = self._route(scope)
-            name = route.pattern
-            self._admit(request)
-            answer = await route.handler(request)
+            routes, request.path = self._routes(scope.path)
+            name = next(iter(routes.values())).pattern
+            answer = await self._answer(request, routes)
         except Refused as refused:
             answer = self._refuse(request, refused)
         except Exception as error:  # noqa: BLE001 (the last place that can still answer)
@@ -146,7 +147,7 @@ class App:
             answer = self._refuse(request, Refused(500, FAULT, "fault"))
         finally:
             self.metrics.in_progress.dec()
-        headers = [("content-type", answer.content_type), *answer.headers]
+        headers = [("content-type", answer.content_type), *answer.headers, *self.origins.headers(request.headers)]
         try:
             proto.response_bytes(answer.status, headers, b"" if scope.method == "HEAD" else answer.body)
         except RuntimeError:  # the client is gone
@@ -174,8 +175,7 @@ class App:
         is_slow
             Says of a body whether it is worked on in a thread, so that others aren't kept waiting.
         """
-        settings = self.settings
-        headers = request.scope.headers
+        settings, headers = self.settings, request.headers
         if "content-encoding" in headers and headers.get("content-encoding") != "identity":
             raise Refused(415, "Compressed bodies aren't taken. Send the body as it is.", "encoded")
         n_bytes = limits.declared_bytes(headers, settings.max_body)
@@ -183,7 +183,7 @@ class App:
         self._slots.take(room)
         running: asyncio.Future[Answer] | None = None
         try:
-            body = await limits.read_body(request.proto, n_bytes, settings.max_body, settings.timeout_s)
+            body = await limits.read_body(request.proto, headers, n_bytes, settings)
             request.stage("read")
             if not is_slow(body):
                 return _answered(work, request, body)
@@ -207,46 +207,33 @@ class App:
             )
             raise Refused(503, message, "slow", (("retry-after", "5"),)) from None
 
-    def _route(self, scope: Any) -> tuple[Route, tuple[str, ...]]:
-        exact = self._exact.get(scope.path)
-        methods, path = (exact, ()) if exact is not None else self._open_route(scope.path)
-        route = methods.get("GET" if scope.method == "HEAD" else scope.method)
+    async def _answer(self, request: Request, routes: dict[str, Route]) -> Answer:
+        """Let in what may come in, by its headers alone, and answer it by the route for its method."""
+        method, headers = request.scope.method, request.headers
+        self.origins.check(headers, request.scope.authority or request.header("host"))
+        if is_preflight(method, headers):  # browsers send no key with it
+            return preflight(list(routes))
+        route = routes.get("GET" if method == "HEAD" else method)
         if route is None:
-            allowed = ", ".join(methods)
-            message = f"{scope.method} isn't taken here. Use {allowed}."
+            allowed = ", ".join(routes)
+            message = f"{method} isn't taken here. Use {allowed}."
             raise Refused(405, message, "wrong_method", (("allow", allowed),))
-        return route, path
+        if self.keys is not None and route.pattern not in OPEN:
+            self.keys.check(headers.get("authorization"), headers.get("x-api-key"))
+        return await route.handler(request)
 
-    def _open_route(self, path: str) -> tuple[dict[str, Route], tuple[str, ...]]:
+    def _routes(self, path: str) -> tuple[dict[str, Route], tuple[str, ...]]:
+        """Return the routes of a path by their methods, and what stands where the pattern is open."""
+        exact = self._exact.get(path)
+        return (exact, ()) if exact is not None else self._open_routes(path)
+
+    def _open_routes(self, path: str) -> tuple[dict[str, Route], tuple[str, ...]]:
         parts = path.split("/")
         for known, methods in self._open:
             if len(known) == len(parts) and all(a in ("{}", b) for a, b in zip(known, parts, strict=True)):
                 return methods, tuple(b for a, b in zip(known, parts, strict=True) if a == "{}")
         meant = nearest(path[:200], self._exact)
         raise Refused(404, f"There is nothing here.{meant} GET /docs says what there is.", "no_route")
-
-    def _admit(self, request: Request) -> None:
-        """Let in what may come in, by its headers alone."""
-        headers = request.scope.headers
-        authority = request.scope.authority or headers.get("host") or ""
-        if "origin" in headers and not self._is_ours(headers.get("origin") or "", authority):
-            message = "Pages of other origins may not use this service. Start it with --allow-origin ORIGIN to let one."
-            raise Refused(403, message, "origin")
-        if self.keys is not None and request.scope.path not in OPEN:
-            self.keys.check(headers.get("authorization"), headers.get("x-api-key"))
-
-    def _is_ours(self, origin: str, host: str) -> bool:
-        """Say whether a page of this origin may use the service.
-
-        That its host is the one asked isn't enough: a name of somebody else's may lead to this machine.
-        """
-        if origin in self.settings.allow_origins:
-            return True
-        own = (*LOCAL_NAMES, self.settings.host)
-        try:
-            return urlsplit(origin).netloc == host and urlsplit(f"//{host}").hostname in own
-        except ValueError:  # a bracket that isn't closed
-            return False
 
     def _refuse(self, request: Request, refused: Refused) -> Answer:
         refused.__traceback__ = None  # its frames hold the body, in a circle that only the collector would break

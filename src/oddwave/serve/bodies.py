@@ -17,7 +17,7 @@ from oddwave.serve.answers import Refused
 MAX_COLUMNS = 10_000
 SEPARATORS = (b",", b";", b"\t")
 
-URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
+URL_SAFE, BLANKS = bytes.maketrans(b"-_", b"+/"), b" \t\r\n"
 UNREADABLE = {b"\x1f\x8b": "gzip", b"PK": "ZIP or XLSX", b"PAR1": "Parquet", b"\xd0\xcf": "XLS"}
 Form = TypeVar("Form")
 
@@ -69,9 +69,9 @@ def from_base64(text: str) -> bytes:
 
 
 def _lenient(text: str) -> bytes:
-    plain = text.translate(URL_SAFE).rstrip("=")
     try:
-        return pybase64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        plain = text.encode("ascii").translate(URL_SAFE, BLANKS).rstrip(b"=")
+        return pybase64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
     except ValueError:
         raise Refused(422, "csv isn't base64. Encode the bytes of the CSV as base64.", "bad_data") from None
 

@@ -46,8 +46,10 @@ class Detectors:
         If one can't be used, or two have one name: nothing is served then.
     """
 
-    def __init__(self, sources: Sequence[str], device: str = "cpu", time_col: str | None = None) -> None:
-        self._sources, self._device, self._time_col = sources, device, time_col
+    def __init__(
+        self, sources: Sequence[str], device: str = "cpu", time_col: str | None = None, use_hpip: bool = False
+    ) -> None:
+        self._sources, self._device, self._time_col, self._use_hpip = sources, device, time_col, use_hpip
         self._refused: dict[Path, Stamp] = {}
         self.by_name: dict[str, Served] = {}
         for name, path in self._found():
@@ -107,7 +109,7 @@ class Detectors:
         stamp = _stamp(path)
         if stamp is None:
             raise DetectorFileError(f"{path} can't be read. Check the path.")
-        detector = Detector.load(path, self._device, threads=1)  # others want theirs
+        detector = Detector.load(path, self._device, threads=1, use_hpip=self._use_hpip)  # others want theirs
         return Served(name, detector, detector.columns(time_col=self._time_col), path, stamp)
 
     def _found(self) -> Iterator[tuple[str, Path]]:

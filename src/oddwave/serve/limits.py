@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from oddwave.serve.answers import CLOSE, Refused
+from oddwave.serve.settings import ServiceSettings
 
 ALONE = 1 << 20  # bytes of a body up to which it is taken in one piece
 HELD_BODIES = 2  # of the largest size, in memory at once in one worker
@@ -63,7 +64,7 @@ def declared_bytes(headers: Any, max_body: int) -> int | None:
     return n_bytes
 
 
-async def read_body(proto: Any, n_bytes: int | None, max_body: int, timeout_s: float) -> bytes | bytearray:
+async def read_body(proto: Any, headers: Any, n_bytes: int | None, settings: ServiceSettings) -> bytes | bytearray:
     """Read a body, with an eye on the clock and on its size.
 
     Parameters
@@ -77,20 +78,23 @@ async def read_body(proto: Any, n_bytes: int | None, max_body: int, timeout_s: f
         408 if it doesn't come in time, 413 if it grows too large, 400 if it breaks off.
     """
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(settings.timeout_s):
             if n_bytes is not None and n_bytes <= ALONE:
                 body: bytes = await proto()
                 return body
-            whole = bytearray()
+            whole, n_empty = bytearray(), 0
             async for piece in proto:
-                if len(whole) + len(piece) > max_body:
-                    raise too_large(max_body)
+                if len(whole) + len(piece) > settings.max_body:
+                    raise too_large(settings.max_body)
                 whole += piece
-            if n_bytes is not None and len(whole) < n_bytes:
+                n_empty = 0 if piece else n_empty + 1
+            # the server ends every body with an empty piece; another stands for a break, or for headers that follow
+            if (n_bytes is not None and len(whole) < n_bytes) or (n_empty > 1 and "trailer" not in headers):
                 raise _broken()
             return whole
     except TimeoutError:
-        raise Refused(408, f"The body didn't come within {timeout_s:g} s. Send it again.", "slow_body", CLOSE) from None
+        message = f"The body didn't come within {settings.timeout_s:g} s. Send it again."
+        raise Refused(408, message, "slow_body", CLOSE) from None
     except RuntimeError:  # the server's name for a connection that broke
         raise _broken() from None
 

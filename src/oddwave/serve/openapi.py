@@ -26,8 +26,8 @@ The examples are of a detector named `pump` that reads the channels `flow` and `
 detectors that come along, and for `examples/ts_ad.csv` of the project. `GET` also answers `HEAD`.
 
 If the service has keys, each request needs one, as `Authorization: Bearer KEY` or `X-API-Key: KEY`; only the probes
-`/health`, `/ready`, `/v2/health/live` and `/v2/health/ready` don't. A web page of another origin needs the operator's
-leave."""
+`/health`, `/ready`, `/v2/health/live` and `/v2/health/ready`, and this reference itself, don't. A web page of another
+origin needs the operator's leave."""
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},

@@ -180,12 +180,15 @@ OPERATIONS = [
     ),
     Operation(
         "get", "/openapi.json", "openapi", RUN, "This document", "As OpenAPI 3.1.", {JSON: "object"},
+        errors=(403, 500), is_open=True,
     ),
     Operation(
         "get", "/docs", "docs", RUN, "This document as a page", "HTML, without scripts.", {"text/html": "string"},
+        errors=(403, 500), is_open=True,
     ),
     Operation(
         "get", "/", "root", RUN, "Leads to /docs", "See `Location`.", status=302,
+        errors=(403, 500), is_open=True,
         headers={"Location": {"description": "/docs", "schema": {"type": "string"}}},
     ),
 ]  # fmt: skip

@@ -21,7 +21,7 @@ import msgspec
 
 from oddwave.errors import ConfigError
 from oddwave.serve.settings import ServiceSettings
-from oddwave.serve.worker import DRAIN, READY
+from oddwave.serve.worker import DRAIN, MAKE_ROOM, READY
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a worker that died soon is started again
 SOON_S = 5.0
@@ -39,7 +39,7 @@ class Supervisor:
     """
 
     def __init__(self, settings: ServiceSettings, tell: Callable[[str], object]) -> None:
-        self.settings, self.tell = settings, tell
+        self.settings, self._operator = settings, tell
         self._workers: dict[int, asyncio.subprocess.Process] = {}
         self._is_ending = False
         self._end = asyncio.Event()
@@ -53,7 +53,7 @@ class Supervisor:
         ConfigError
             If the port can't be had, or the workers can't start with these settings.
         """
-        with _held_port(self.settings.host, self.settings.port) as held, tempfile.TemporaryDirectory() as scratch:
+        with _held_port(self.settings.host, self.settings.port) as held, _scratch() as scratch:
             self.settings = msgspec.structs.replace(self.settings, port=held.getsockname()[1])
             self._scratch = Path(scratch)
             loop = asyncio.get_running_loop()
@@ -63,13 +63,18 @@ class Supervisor:
             try:
                 await asyncio.gather(*(self._start(number) for number in range(self.settings.workers)))
                 keepers = [loop.create_task(self._keep(number)) for number in range(self.settings.workers)]
-                self.tell(f"ready at {address(self.settings)} with {self._about()}; Ctrl-C ends it")
+                self._tell(f"ready at {address(self.settings)} with {self._about()}; Ctrl-C ends it")
                 await self._end.wait()
                 await self._drain()
                 for keeper in keepers:
                     keeper.cancel()
             finally:
                 await self._stop()
+
+    def _tell(self, message: str) -> None:
+        """Tell the operator; that a disk is full of messages is no reason to end."""
+        with contextlib.suppress(OSError):
+            self._operator(message)
 
     def _about(self) -> str:
         count = self.settings.workers
@@ -103,7 +108,8 @@ class Supervisor:
         if said != READY:
             rest = await answers.read()
             message = (said + rest).decode("utf-8", "replace").strip()
-            raise ConfigError(message or "The service couldn't start: a worker ended at once. See the lines above.")
+            cause = _cause(await worker.wait())
+            raise ConfigError(message or f"A worker ended at once ({cause}). The lines above may say why.")
 
     async def _keep(self, number: int) -> None:
         """Start a worker again whenever it dies."""
@@ -115,13 +121,28 @@ class Supervisor:
             self._forget(worker.pid)
             if self._is_ending:
                 return
+            self._tell(f"worker {number + 1} died ({_cause(status)}); it is started again")
             pause = FIRST_PAUSE_S if time.monotonic() - began > SOON_S else min(2 * pause, LONGEST_PAUSE_S)
-            self.tell(f"worker {number + 1} died ({_cause(status)}); it is started again")
             await asyncio.sleep(pause)
+            await self._revive(number)
+
+    async def _revive(self, number: int) -> None:
+        """Start a worker, however often that takes: its detector's file may be good again later."""
+        hindrance, pause = "", FIRST_PAUSE_S
+        while not self._is_ending:
             try:
                 await self._start(number)
-            except (ConfigError, OSError) as error:  # too many processes, or files
-                self.tell(f"worker {number + 1} can't be started: {error}")
+            except (ConfigError, OSError) as error:  # OSError: too many processes, or files
+                if str(error) != hindrance:
+                    hindrance = str(error)
+                    said = " ".join(hindrance.split()).rstrip(".")
+                    self._tell(f"worker {number + 1} can't be started: {said}. It is tried until it starts")
+            else:
+                if hindrance:
+                    self._tell(f"worker {number + 1} serves again")
+                return
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            await asyncio.sleep(pause)
 
     def _forget(self, pid: int) -> None:
         """Take a dead worker's requests in progress out of the metrics."""
@@ -178,6 +199,14 @@ def _held_port(host: str, port: int) -> socket.socket:
             errno.EACCES: "Ports below 1024 need rights. Give another --port.",
         }.get(error.errno or 0, "Check --host and --port.")
         raise ConfigError(f"The service can't listen on {host}, port {port}: {error.strerror}. {advice}") from None
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for the counters that the workers share."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="oddwave-")
+    except OSError as error:
+        raise ConfigError(f"The service has no place for its counters: {error.strerror}. {MAKE_ROOM}") from None
 
 
 def _pipes(worker: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:

@@ -46,13 +46,18 @@ class Metrics:
         self.in_progress = Gauge(
             "oddwave_requests_in_progress", "Requests being answered.", registry=registry, multiprocess_mode="livesum"
         )
+        self._by_model: dict[str, tuple[Counter, Counter]] = {}
         for model in models:
             self.scored(model, 0, 0)
 
     def scored(self, model: str, n_rows: int, n_anomalous: int) -> None:
         """Count rows."""
-        self._rows.labels(model).inc(n_rows)
-        self._anomalous.labels(model).inc(n_anomalous)
+        counters = self._by_model.get(model)
+        if counters is None:
+            counters = self._by_model[model] = self._rows.labels(model), self._anomalous.labels(model)
+        counters[0].inc(n_rows)
+        if n_anomalous:
+            counters[1].inc(n_anomalous)
 
     def text(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""

@@ -35,10 +35,11 @@ _decoder = msgspec.json.Decoder(Payload)
 
 async def infer(request: Request) -> Answer:
     """Answer `POST /time-series-anomaly-detection`."""
-    return await request.app.work(request, _infer, _is_slow)
+    app = request.app
+    return await app.work(request, _infer, _may_fetch if app.settings.allow_url_hosts else is_large)
 
 
-def _is_slow(body: bytes | bytearray) -> bool:
+def _may_fetch(body: bytes | bytearray) -> bool:
     """Say whether a body is large, or may hold the address of a file to fetch: base64 has no colon."""
     return is_large(body) or body.count(b":") > 1 or b"\\u" in body
 

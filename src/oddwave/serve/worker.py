@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from oddwave.serve.app import App
 
 READY, DRAIN = b"ready\n", b"drain\n"
+MAKE_ROOM = "If the disk of temporary files is full, make room there, or name another folder in TMPDIR."
 ORDERS = 0  # standard input
 HEADERS_S = 10.0  # longest time for a request's headers to come, if --timeout isn't shorter
 NO_LIMIT = 1 << 16  # connections; how many requests are taken is the slots' affair
@@ -41,13 +43,17 @@ def main() -> None:
     from oddwave.serve.routes import ROUTES
 
     try:
-        detectors = Detectors(settings.models, settings.pipeline.device, settings.pipeline.time_col)
+        how = settings.pipeline
+        detectors = Detectors(settings.models, how.device, how.time_col, how.use_hpip)
         app = App(settings, detectors, ROUTES)
         own = processors()
         if len(own) == settings.workers > 1:  # a request that moves between them takes a third longer
             stay_on(own[settings.worker : settings.worker + 1])
-    except (OddwaveError, OSError) as error:
+    except OddwaveError as error:
         _say(str(error).encode())
+        return
+    except OSError as error:
+        _say(f"A worker can't start: {error.strerror}. {MAKE_ROOM}".encode())
         return
     asyncio.run(_serve(app))
 
@@ -88,7 +94,7 @@ def _wait_until_open(host: str, port: int) -> None:
             socket.create_connection((host, port), 1).close()
             return
         except OSError:
-            pass
+            time.sleep(0.001)
 
 
 def _say(line: bytes) -> None:

@@ -28,6 +28,7 @@ from oddwave.runtime import Runtime
 from oddwave.series import Floats, batch
 from oddwave.train import blocks, fitting, rows
 from oddwave.train.blocks import FIT, HOLD, STOP, VERIFY, split
+from oddwave.train.device import device_of
 from oddwave.train.fitting import Task
 from oddwave.train.folder import CONFIG, Folder, Made
 from oddwave.train.rows import Normal
@@ -111,6 +112,7 @@ def train(
     model: str = "DLinear_ad",
     out: str | PathLike[str] | None = None,
     progress: Progress | None = None,
+    device: str = "cpu",
     **settings: Any,
 ) -> Detector:
     """Train a detector on rows of normal operation.
@@ -126,6 +128,8 @@ def train(
         Run folder, for the detector and all about its training; None: the detector is only returned.
     progress
         Called after each epoch.
+    device
+        Where a neural model is trained: `cpu`, `gpu:0`, …; `auto` is the first GPU if there is one.
     settings
         Fields of `Training`, of the model's own settings, and of its plan (epochs, batch_size, learning_rate, seed, …).
 
@@ -135,11 +139,14 @@ def train(
         If the data can't be read.
     ConfigError
         If the model or a setting is unknown.
+    DeviceError
+        If the device can't be had.
     TrainingError
         If there are too few rows, or the loss stops being a number.
     """
     training, options = settings_of(model, settings)
-    return _trained(data, rows.read(data, training), model, training, options, out, progress)
+    device = device_of(model, device, is_neural=model in neural())
+    return _trained(data, rows.read(data, training), model, training, options, out, progress, device)
 
 
 def finish(folder: str | PathLike[str]) -> Detector:
@@ -171,12 +178,14 @@ def train_groups(
     model: str = "DLinear_ad",
     out: str | PathLike[str] | None = None,
     progress: Progress | None = None,
+    device: str = "cpu",
     **settings: Any,
 ) -> Iterator[tuple[str, Detector]]:
     """Train a detector for each group of `group_col`, or each file, in a folder of its name; else as `train`."""
     training, options = settings_of(model, settings)
+    device = device_of(model, device, is_neural=model in neural())
     for name, normal in rows.read_groups(data, training):
-        yield name, _trained(data, normal, model, training, options, out and Path(out) / name, progress)
+        yield name, _trained(data, normal, model, training, options, out and Path(out) / name, progress, device)
 
 
 def settings_of(model: str, settings: Mapping[str, Any]) -> tuple[Training, dict[str, Any]]:
@@ -209,6 +218,7 @@ def _trained(
     options: dict[str, Any],
     out: str | PathLike[str] | None,
     progress: Progress | None,
+    device: str = "cpu",
     is_over: bool = False,
 ) -> Detector:
     size, stride = fitting.window(model, options, training.input_len, training.stride)
@@ -227,7 +237,7 @@ def _trained(
     task = Task(
         model, options, size, block.fit, block.stop, center, scale,
         progress if folder is None else folder.reporting(progress), None if folder is None else folder.checkpoint,
-        training.resume, is_over, training.start, _identity(normal, training),
+        training.resume, is_over, training.start, _identity(normal, training), device,
     )  # fmt: skip
     fitted = (fitting.neural if model in neural() else fitting.fit_classical)(task)
     channels = len(normal.channels)

@@ -69,10 +69,15 @@ class Run:
 
     def __init__(self, model: nn.Module, plan: Plan, about: About) -> None:
         self.model, self.plan, self.about = model, plan, about
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate, fused=True)
+        self.device = next(model.parameters()).device
+        is_fused = self.device.type in ("cpu", "cuda")
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate, fused=is_fused)
         for weight in model.parameters():  # as Adam itself would before the first step: so it can be loaded into
             moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
-            self.optimizer.state[weight] = {"step": torch.zeros(()), **moments}
+            self.optimizer.state[weight] = {
+                "step": torch.zeros((), device=weight.device if is_fused else None),
+                **moments,
+            }
         self.order, self.masks = (Generator().manual_seed(plan.seed + i) for i in range(2))
         self.order_before = self.order.get_state()
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
@@ -131,7 +136,7 @@ class Run:
 
 def save(path: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file with `about` as metadata; raises OutputError if it can't be written."""
-    own = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     about.sha256 = digest(about, own)
     data = safetensors.torch.save(own, {_KEY: msgspec.json.encode(about).decode()})
     with Atomic(path) as file:
@@ -158,6 +163,12 @@ def load(path: Path) -> tuple[About, dict[str, Tensor]]:
     if digest(about, tensors) != about.sha256:
         raise damaged(path, "its checksum doesn't fit")
     return about, tensors
+
+
+def plain(section: Struct) -> dict[str, Any]:
+    """Return settings as they come back from JSON."""
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(section))
+    return found
 
 
 def digest(about: About, tensors: Mapping[str, Tensor]) -> str:

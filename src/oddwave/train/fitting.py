@@ -49,6 +49,8 @@ class Task:
         Where the first weights come from; None: from random numbers.
     identity
         Tells this data and these settings from others.
+    device
+        Where a neural model is trained.
     """
 
     model: str
@@ -64,6 +66,7 @@ class Task:
     is_over: bool = False
     start: str | None = None
     identity: str = ""
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Fitted:
 
 def neural(task: Task) -> Fitted:
     """Train a neural model, after making sure that its detector can be used."""
-    from oddwave.train import loop, models, start as starts
+    from oddwave.train import device, loop, models, start as starts
     from oddwave.train.export import to_onnx
     from oddwave.train.scored import Scored
 
@@ -104,7 +107,7 @@ def neural(task: Task) -> Fitted:
     z = [rows.scaled(stretches, task.center, task.scale) for stretches in (task.fit, task.stop)]
     trained, history = loop.fit(
         task.model, settings, z[0], z[1], size, channels, plan, task.progress, checkpoint=task.checkpoint,
-        resume=task.is_resumed, is_over=task.is_over, identity=task.identity,
+        resume=task.is_resumed, is_over=task.is_over, identity=task.identity, device=device.find(task.device),
         start=starts.weights(task.start, task.model) if task.start else None,
     )  # fmt: skip
 

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import msgspec
 import torch
 from torch import Generator, Tensor, nn
 
@@ -21,7 +20,7 @@ from oddwave import series
 from oddwave.config import Section
 from oddwave.errors import OutputError, TrainingError
 from oddwave.train import models, start as starts
-from oddwave.train.checkpoint import About, Run
+from oddwave.train.checkpoint import About, Run, plain
 from oddwave.train.dataset import Windows
 from oddwave.train.mask import hide
 from oddwave.train.plan import Plan
@@ -121,6 +120,7 @@ def fit(
     is_over: bool = False,
     start: starts.Weights | None = None,
     identity: str = "",
+    device: torch.device = torch.device("cpu"),  # noqa: B008 (it can't change)
 ) -> tuple[nn.Module, History]:
     """Train a model to fill in hidden cells; keep the weights that do it best on held-out normal rows.
 
@@ -165,18 +165,18 @@ def fit(
             f"{name} reads windows of {size} rows, but the longest gap-free run to train on has {longest}.\n"
             f"Give more rows, a larger max_gap, or an input_len of {longest} or less."
         )
-    with _reproducible(plan.seed, plan.threads):
+    with _reproducible(plan.seed, plan.threads, is_strict=device.type == "cpu"):
         model = models.build(name, settings, size, channels)
         if start is not None:
             starts.give(start, model, name, settings, size, channels)
         if observe := getattr(model, "observe", None):
             observe(torch.cat(list(windows.spaced(OBSERVED_WINDOWS, plan.batch_size))))
         about = About(
-            model=name, size=size, channels=channels, settings=_plain(settings), plan=_plain(plan),
-            chosen=_plain(getattr(model, "settings", settings)), windows=(len(windows), len(held_out)),
+            model=name, size=size, channels=channels, settings=plain(settings), plan=plain(plan),
+            chosen=plain(getattr(model, "settings", settings)), windows=(len(windows), len(held_out)),
             start=start.sha256 if start else "", identity=identity,
         )  # fmt: skip
-        run = Run(model, plan, about)
+        run = Run(model.to(device), plan, about)
         if checkpoint and resume and checkpoint.exists():
             run.load(checkpoint)
         if is_over and run.about.best_epoch:
@@ -184,7 +184,7 @@ def fit(
         else:
             history = _train(run, windows, held_out, _Watch(run, checkpoint, progress))
     model.load_state_dict(run.best)
-    return model.eval(), history
+    return model.cpu().eval(), history
 
 
 def _train(run: Run, windows: Windows, held_out: Windows, watch: _Watch) -> History:
@@ -228,7 +228,7 @@ def _epoch(
     run.model.train()
     watch.begin()
     for x in islice(windows.shuffled(plan.epoch_windows, plan.batch_size, run.order), about.step, None):
-        loss = _step(run, x)
+        loss = _step(run, x.to(run.device))
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss} in epoch {number}")
         about.total += loss * len(x)
@@ -272,11 +272,12 @@ def _step(run: Run, x: Tensor) -> float:
 @torch.no_grad()
 def _held_out_loss(model: nn.Module, held_out: Windows, plan: Plan) -> float:
     """Ask what training asks, with the same windows and the same hidden cells each time."""
+    device = next(model.parameters()).device
     model.eval()
     random = Generator().manual_seed(plan.seed)
     total = n_windows = 0.0
     for x in held_out.spaced(HELD_OUT_WINDOWS, plan.batch_size):
-        _, error, count = _error(model, x, plan, random)
+        _, error, count = _error(model, x.to(device), plan, random)
         total += float(error.square().sum() / count) * len(x)
         n_windows += len(x)
     return total / n_windows
@@ -380,21 +381,15 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _reproducible(seed: int, threads: int) -> Iterator[None]:
+def _reproducible(seed: int, threads: int, is_strict: bool) -> Iterator[None]:
     """Fix torch's random numbers, algorithms and threads for a while."""
     threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(True, warn_only=not is_strict)
         torch.set_num_threads(threads)
         try:
             yield
         finally:
             torch.set_num_threads(threads_before)
             torch.use_deterministic_algorithms(strict_before)
-
-
-def _plain(section: Section) -> dict[str, Any]:
-    """Return settings as they come back from JSON."""
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(section))
-    return found

@@ -20,6 +20,7 @@ def hide(x: Tensor, share: float, span: int, random: Generator) -> tuple[Tensor,
     batch, size, channels = x.shape
     drawn = _draw(batch * -(-size // span) * channels, random)
     hidden = torch.lt(drawn, round(share * 2**16) - 2**15, out=torch.empty(drawn.shape)).view(batch, -1, channels)
+    hidden = hidden.to(x.device)  # drawn on the CPU: the same ones everywhere
     if span > 1:
         hidden = hidden.repeat_interleave(span, dim=1)[:, :size]
     n_visible = (size - hidden.sum(dim=1, keepdim=True)).clamp_(min=1)

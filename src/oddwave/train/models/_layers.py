@@ -36,12 +36,16 @@ class InstanceNorm(nn.Module):
         The mean is a product from the left, whose last digits don't depend on the batch; ONNX Runtime's mean over
         the middle axis would.
         """
+        centered, mean, deviation = self.moments(x)
+        return centered / deviation, mean, deviation
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return windows without their means, their means, and their deviations."""
         average = self.get_buffer("average")
         x = x.clamp(-_LARGEST, _LARGEST)
         mean = torch.matmul(average, x)
         centered = x - mean
-        deviation = torch.sqrt(torch.matmul(average, centered.square()) + _EPSILON)
-        return centered / deviation, mean, deviation
+        return centered, mean, torch.sqrt(torch.matmul(average, centered.square()) + _EPSILON)
 
     def back(self, y: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Give mean and deviation back to normalised windows, the deviation up to the largest in training."""
@@ -68,4 +72,13 @@ class ScaledError(nn.Module):
 
     def error(self, z: Tensor, y: Tensor) -> Tensor:
         """Return the error of scaled windows z and their reconstructions y."""
-        return ((z - y) * (self.get_buffer("column") * self.get_buffer("per_error"))).abs()
+        return self.in_units(z - y)
+
+    def in_units(self, error: Tensor) -> Tensor:
+        """Return errors without their signs, each channel's in units of its usual error."""
+        return (error * (self.get_buffer("column") * self.get_buffer("per_error"))).abs()
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Return GELU in the order of operations that ONNX Runtime knows and computes in one go."""
+    return x * (torch.erf(x / 2**0.5) + 1) * 0.5

@@ -7,7 +7,6 @@ so that the narrow layer holds the shape, not the level; cells are hidden in tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -66,51 +65,34 @@ class Model(nn.Module):
 
 
 class FoldedError(ScaledError):
-    """What `Scored` computes, for the autoencoder, as matrix products from the left.
+    """What `Scored` computes, for the autoencoder: channels are rows, and layers are products with fixed matrices.
 
-    Nothing is transposed and each window is a product of its own: its errors are the same to the bit in a
-    batch of any size (with ONNX Runtime's mean over time they would not be). The mean m travels beside the
-    hidden units as relu(m) and relu(-m); one more unit is always 1 and carries the last layer's bias.
+    ONNX Runtime lays these out once, when it loads the file, adds biases and cuts at 0 as it goes; each row is a sum of
+    its own, the same to the bit in a batch of any size (the mean over time, before channels are rows, would not be).
     """
 
     def __init__(self, model: Model, center: Tensor, scale: Tensor, usual_error: Tensor) -> None:
-        layers = _with_mean([_weights(layer) for layer in model.layers if isinstance(layer, nn.Linear)])
-        super().__init__(len(layers[-1][0]), center, scale, usual_error)
+        layers = [layer for layer in model.layers if isinstance(layer, nn.Linear)]
+        super().__init__(len(layers[-1].weight), center, scale, usual_error)
         self.clip = model.clip
         self.depth = len(layers)
-        for i, (weight, bias) in enumerate(layers):
-            self.register_buffer(f"weight{i}", weight.float())
-            self.register_buffer(f"bias{i}", bias.float()[:, None])
-        self.register_buffer("row", torch.ones(1, len(center)))
+        for i, layer in enumerate(layers):
+            weight = layer.weight.detach().double()
+            if i == 0:
+                weight = weight - weight.mean(dim=1, keepdim=True)  # takes the window's mean off
+            self.register_buffer(f"weight{i}", weight.T.float().contiguous())
+            self.register_buffer(f"bias{i}", layer.bias.detach())
 
     def forward(self, window: Tensor) -> Tensor:
         """Map raw windows (batch, size, channel) to errors of the same shape."""
-        row = self.get_buffer("row")
-        z = self.scaled(window)
-        y = z.clamp(-self.clip, self.clip)
-        for i in range(self.depth - 1):
-            y = torch.matmul(self.get_buffer(f"weight{i}"), y) + self.get_buffer(f"bias{i}") * row
-            y = torch.relu(y)
-        y = torch.matmul(self.get_buffer(f"weight{self.depth - 1}"), y)
-        return self.error(z, y)
+        size, channels = window.shape[1:]
+        rows = self.scaled(window).transpose(1, 2).reshape(-1, size)
+        seen = rows.clamp(-self.clip, self.clip)
+        y = self._layer(0, seen)
+        for i in range(1, self.depth):
+            y = self._layer(i, torch.relu(y))
+        error = rows - (y + seen.mean(dim=1, keepdim=True))
+        return self.in_units(error.reshape(-1, channels, size).transpose(1, 2))
 
-
-def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    return layer.weight.detach().double(), layer.bias.detach().double()
-
-
-def _with_mean(layers: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """Give each hidden layer the units relu(m), relu(-m) and 1; the last layer's bias is then 0."""
-    (first, first_bias), *inner, (last, last_bias) = layers
-    size = first.shape[1]
-    mean = first.new_full((1, size), 1 / size)
-    column = first.new_ones(size, 1)
-    one = first.new_tensor([0, 0, 1])
-    without_mean = first - first.sum(dim=1, keepdim=True) * mean
-    out = [(torch.cat([without_mean, mean, -mean, 0 * mean]), torch.cat([first_bias, one]))]
-    for weight, bias in inner:
-        passed_on = weight.new_zeros(len(weight) + 3, weight.shape[1] + 3)
-        passed_on[:-3, :-3] = weight
-        passed_on[-3, -3] = passed_on[-2, -2] = 1
-        out.append((passed_on, torch.cat([bias, one])))
-    return [*out, (torch.cat([last, column, -column, last_bias[:, None]], dim=1), 0 * last_bias)]
+    def _layer(self, i: int, rows: Tensor) -> Tensor:
+        return torch.matmul(rows, self.get_buffer(f"weight{i}")) + self.get_buffer(f"bias{i}")

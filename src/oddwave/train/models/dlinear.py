@@ -71,8 +71,8 @@ def moving_average(size: int, reach: int) -> Tensor:
 class LinearError(nn.Module):
     """|W ((window - center) / unit) + bias|: what `Scored` computes, for a linear model.
 
-    W is on the left, so that nothing is transposed and each window is a product of its own: its errors
-    are the same to the bit in a batch of any size.
+    Channels become rows for the product, whose matrix ONNX Runtime then lays out once, when it loads the file: faster
+    than with windows as they are, and each row a sum of its own, the same to the bit in a batch of any size.
     """
 
     def __init__(self, model: Model, center: Tensor, scale: Tensor, usual_error: Tensor) -> None:
@@ -82,12 +82,13 @@ class LinearError(nn.Module):
         self.register_buffer("ones", torch.ones(len(bias), 1))  # rows become windows once, when a file is loaded
         self.register_buffer("center", center)
         self.register_buffer("per_unit", 1 / (scale * usual_error))
-        self.register_buffer("per_error", 1 / usual_error)
-        self.register_buffer("matrix", matrix.float())
-        self.register_buffer("bias", -bias[:, None])
+        self.register_buffer("per_error", 1 / usual_error[:, None])
+        self.register_buffer("matrix", matrix.T.float().contiguous())
+        self.register_buffer("bias", -bias)
 
     def forward(self, window: Tensor) -> Tensor:
         """Map raw windows (batch, size, channel) to errors of the same shape."""
-        ones, bias = self.get_buffer("ones"), self.get_buffer("bias") * self.get_buffer("per_error")
+        ones, bias = self.get_buffer("ones"), self.get_buffer("per_error") * self.get_buffer("bias")
         x = (window - ones * self.get_buffer("center")) * (ones * self.get_buffer("per_unit"))
-        return (torch.matmul(self.get_buffer("matrix"), x) + bias).abs()
+        y = torch.matmul(x.transpose(1, 2), self.get_buffer("matrix")) + bias  # (batch, channel, size)
+        return y.abs().transpose(1, 2)

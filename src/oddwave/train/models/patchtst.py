@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from oddwave.config import Section
 from oddwave.train import plan
-from oddwave.train.models._layers import InstanceNorm, ScaledError
+from oddwave.train.models._layers import InstanceNorm, ScaledError, gelu
 
 NAME = "PatchTST_ad"
 
@@ -199,10 +199,9 @@ class FoldedError(ScaledError):
         return (shift @ mixed).sum(dim=0)
 
     def _fold_feed_forward(self, i: int, layer: Layer, spread: Tensor, shift: Tensor) -> None:
-        """Keep two products with GELU's factors: h/2 (1 + erf(h/√2)) is k (1 + erf(k)) / √2 with k = h/√2."""
-        hidden = _matrix(layer.hidden) * 0.5**0.5
-        self._keep(f"hidden{i}", spread[:, None] * hidden, layer.hidden.bias * 0.5**0.5 + shift @ hidden)
-        self._keep(f"shown{i}", _matrix(layer.shown) * 0.5**0.5 / spread)
+        hidden = _matrix(layer.hidden)
+        self._keep(f"hidden{i}", spread[:, None] * hidden, layer.hidden.bias + shift @ hidden)
+        self._keep(f"shown{i}", _matrix(layer.shown) / spread)
 
     def _keep(self, name: str, matrix: Tensor, bias: Tensor | None = None) -> None:
         self.register_buffer(name, matrix.float())
@@ -217,8 +216,7 @@ class FoldedError(ScaledError):
         u = self._affine("embed", x.transpose(1, 2).reshape(-1, size)).reshape(-1, self.width)
         for i in range(self.depth):
             u = u + self._linear(f"mixed{i}", self._mixed(self._affine(f"scores{i}", u), u))
-            hidden = self._affine(f"hidden{i}", u)
-            u = u + self._linear(f"shown{i}", hidden * (1 + torch.erf(hidden)))
+            u = u + self._linear(f"shown{i}", gelu(self._affine(f"hidden{i}", u)))
         y = self._affine("head", u.reshape(-1, self.n_patches * self.width)).reshape(-1, channels, size)
         return self.error(z, self.norm.back(y.transpose(1, 2), mean, deviation))
 
