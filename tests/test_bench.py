@@ -75,6 +75,12 @@ def test_the_command_prints_the_table(capsys):
     assert "auto beside the first" in cells(capsys.readouterr().out)
 
 
+def test_the_faster_engine_is_compared_too(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cli.main(["bench", EXAMPLE, "--model", "TimesNet_ad", "--use_hpip", "--runs", "1"]) == 0
+    assert cells(capsys.readouterr().out)["use_hpip beside the first"][0] == "equal"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

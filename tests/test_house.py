@@ -39,7 +39,7 @@ EDGE |= {
     "metrics",
     "training_file",
 }  # and what stands beside the path of the data
-FOLDERS = {"check", "evaluate", "read", "report", "runtime", "save", "train", "serve", "weights"}
+FOLDERS = {"check", "evaluate", "export_c", "read", "report", "runtime", "save", "train", "serve", "weights"}
 
 # Who may import what from outside; everyone else may not.
 RESERVED = {

@@ -9,7 +9,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 from oddwave import __version__, read
 from oddwave.detector import Detector
 from oddwave.errors import InputError
+from oddwave.machine import processor, version
 from oddwave.result import Result
 from oddwave.series import Series
 from oddwave.stretch import IS_COMPILED
@@ -84,32 +84,16 @@ def table(ways: list[Way], path: str | None, runs: int) -> str:
 
 def _about(detector: Detector, path: str | None, series: Series) -> list[str]:
     """Describe the machine, the software, the detector and the data."""
-    packages = [f"{name} {found}" for name in PACKAGES if (found := _version(name))]
+    packages = [f"{name} {found}" for name in PACKAGES if (found := version(name))]
     metadata = detector.metadata
     kernel = "compiled" if IS_COMPILED else "not compiled, numpy computes"
     data = "rows made like those it was trained on" if path is None else Path(path).name
     model = f"{metadata.model} ({hashlib.sha256(detector.data).hexdigest()[:12]})"
     return [
         f"Oddwave {__version__} (kernel {kernel}), Python {platform.python_version()}, {', '.join(packages)}",
-        f"{_processor()}, {len(processors())} processors, {platform.system()} {platform.machine()}",
+        f"{processor()}, {len(processors())} processors, {platform.system()} {platform.machine()}",
         f"{model}, {len(metadata.channels)} channels, windows of {metadata.size}; {data}: {len(series):,} rows",
     ]
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "a processor without a name"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _made(detector: Detector) -> Series:

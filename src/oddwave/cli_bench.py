@@ -16,4 +16,6 @@ def bench(flags: Namespace) -> None:
     ways = [Way("cpu", Detector.load(flags.model))]
     if flags.device:
         ways.append(Way(flags.device, Detector.load(flags.model, flags.device)))
+    if flags.use_hpip:
+        ways.append(Way("use_hpip", Detector.load(flags.model, use_hpip=True)))
     print(table(ways, flags.data, flags.runs))

@@ -167,8 +167,11 @@ def export() -> Parser:
         description="Check a training's detector and copy it; finish a training that was interrupted.",
         epilog=EXPORT_EXAMPLE,
     )
-    parser.add_argument("model", metavar="RUN", nargs="?", help="run folder, or detector file")
-    _add_out(parser, "file that ends in .onnx, or folder for detector.onnx", default="RUN/inference")
+    parser.add_argument("model", metavar="RUN|NAME", nargs="?", help="run folder, detector file or shipped model")
+    parser.add_argument(
+        "--target", metavar="KIND", default="onnx", help="onnx (default), or c: a C99 library and program"
+    )
+    _add_out(parser, "file that ends in .onnx, or folder for detector.onnx or C files", default="RUN/inference")
     parser.add_argument("--force", action="store_true", help="replace another detector at --out")
     _add_file(parser)
     return parser
@@ -233,6 +236,7 @@ def bench() -> Parser:
     add("data", metavar="DATA", nargs="?", help="a file of yours (default: rows like those it was trained on)")
     add("--model", metavar="NAME|PATH", default="DLinear_ad", help="default: DLinear_ad")
     add("--device", metavar="DEVICE", help="also measure this device, and compare it with the CPU")
+    add("--use_hpip", action="store_true", help="also measure the engine that is fastest here, and compare it")
     add("--runs", metavar="N", type=_whole, default=5, help="runs of each measurement (default: 5)")
     return parser
 

@@ -62,6 +62,7 @@ examples:
 EXPORT_EXAMPLE = """\
 examples:
   oddwave export runs/pump --out pump.onnx
+  oddwave export runs/pump --target c --out pump_c/
   oddwave predict new.csv --model pump.onnx
 """
 

@@ -19,11 +19,12 @@ from oddwave import cli_file, training_file
 from oddwave.atomic import Atomic, cant_write
 from oddwave.cli_terminal import tell
 from oddwave.detector import FILE_NAME, Detector
-from oddwave.errors import ConfigError, DetectorFileError, OutputError
+from oddwave.errors import ConfigError, DetectorFileError, OutputError, nearest
 from oddwave.series import TICKS_PER_S, Series
 from oddwave.train.folder import CHECKPOINT, CONFIG, RESULT
 
 BOOKS = (".xlsx", ".xlsm", ".xls")
+TARGETS = ("onnx", "c")
 
 if TYPE_CHECKING:
     from oddwave.train.loop import Epoch
@@ -304,6 +305,10 @@ def evaluate(flags: Namespace) -> None:
 
 def export(flags: Namespace) -> None:
     """Check a detector and copy it; of an interrupted training, make one of the best weights so far."""
+    if flags.target not in TARGETS:
+        raise ConfigError(
+            f"There is no target {flags.target!r}.{nearest(flags.target, TARGETS)} Targets are {' and '.join(TARGETS)}."
+        )
     file = cli_file.read(flags, "export")
     source = Path(cli_file.run_of(file.Export.weight_path, file))
     if source.is_dir() and not (source / FILE_NAME).exists() and (source / CHECKPOINT).exists():
@@ -314,6 +319,13 @@ def export(flags: Namespace) -> None:
     detector = Detector.load(str(source))
     _try(detector)
     out = Path(flags.out or (source if source.is_dir() else source.parent) / "inference")
+    if flags.target == "c":
+        from oddwave.export_c import export_c
+
+        export_c(detector, out, flags.force)
+        if not flags.quiet:
+            print(f"{detector.metadata.model} is saved as C99 in {out}\nBuild and use it with: make -C {out}")
+        return
     path = out if out.suffix.lower() == ".onnx" and not out.is_dir() else out / FILE_NAME
     if path.exists() and path.read_bytes() != detector.data and not flags.force:
         raise OutputError(f"{path} is another detector, which would be lost. Give another --out, or --force.")
