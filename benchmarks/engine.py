@@ -2,9 +2,9 @@
 
 128 windows of 96 x 25, random numbers. "Plain" is `torch.onnx.export` of the model as its paper writes it
 (benchmarks/plain.py) in ONNX Runtime with one thread, else as usual, all windows in a call; "ours" is the graph of the
-detector file with the same weights, in one call and in calls of 8 windows, whose tensors stay in the cache. Their errors
-are checked to be the same. All take turns; every figure is a median. Of one thread the CPU's time counts, for the machine
-may be busy; two are two callers of one session, by the clock.
+detector file with the same weights, in one call and in calls of 8 windows, whose tensors stay in the cache (detectors run
+32 in a call: between the two). Their errors are checked to be the same. All take turns; every figure is a median. Of one
+thread the CPU's time counts, for the machine may be busy; two are two callers of one session, by the clock.
 
 GFLOP/s are twice the multiplications of our graph's products, without those with the 0 around a grid. GB/s are windows
 read and errors written. Both stand beside the machine's: a product of 1024 x 1024, numpy's or the runtime's, whichever
