@@ -149,6 +149,16 @@ def test_an_engine_that_gives_something_else_is_found_out(detector, engine, is_e
     assert detector._runtime.run is usual
 
 
+def test_an_engine_that_differs_only_where_a_channel_stands_still_is_found_out(detector):
+    usual, count = detector._runtime.run, batch(detector.metadata.size)
+
+    def other(windows):
+        return usual(windows) * np.where(np.ptp(windows, axis=1, keepdims=True) > 0, 1, 1.001).astype(np.float32)
+
+    engine = whole_batches(other, usual, count)
+    assert not hpip._is_equal(detector._runtime, engine, detector.metadata, detector.detect_series)
+
+
 def test_an_engine_that_fails_is_not_taken(detector):
     usual = detector._runtime.run
     (said,) = hpip.hasten(detector._runtime, b"no graph", detector.metadata, 1, detector.detect_series)

@@ -17,6 +17,7 @@ from oddwave.errors import ConfigError
 from oddwave.train import loop, models
 from oddwave.train.dataset import Windows
 from oddwave.train.models import autoencoder, dlinear
+from oddwave.train.models._layers import InstanceNorm
 from oddwave.train.scored import Scored
 
 SIZE, CHANNELS = 48, 3
@@ -195,3 +196,13 @@ def test_the_autoencoder_reads_clipped_values_but_shows_the_whole_error(batch: t
     clipped = batch.clamp(max=10.0)
     torch.testing.assert_close(model(batch), model(clipped))
     torch.testing.assert_close(scored(batch)[:, 4, 1], scored(clipped)[:, 4, 1] + 990.0)
+
+
+@pytest.mark.parametrize("level", [0.1, -7.3, 123.456, 98765.4])
+def test_a_channel_that_stands_still_is_nothing_but_its_mean(level):
+    norm = InstanceNorm(SIZE, 1)
+    still = torch.full((2, SIZE, 1), level)
+    normal, mean, deviation = norm(still)
+    assert normal.abs().max() < 1e-5  # its mean's rounding alone, over the least deviation, would be up to 1
+    np.testing.assert_allclose(mean.numpy(), np.full((2, 1, 1), level, np.float32), rtol=2e-7)
+    assert deviation.max() < 0.004

@@ -22,7 +22,7 @@ from oddwave.metadata import Metadata
 from oddwave.result import Result
 from oddwave.runtime import Runtime, compiled
 from oddwave.runtime.engine import Engine, whole_batches
-from oddwave.series import Series, Windows, batch
+from oddwave.series import Floats, Series, Windows, batch
 from oddwave.threads import processors
 
 TOLERANCE = 1e-5  # of the score, or of the threshold if that is larger; of a window's largest error, or of a usual one
@@ -184,12 +184,23 @@ def _windows(metadata: Metadata, count: int) -> Windows:
 
 
 def _noise(metadata: Metadata, n_rows: int, magnitudes: tuple[float, ...] = _USUAL) -> Series:
-    """Make rows around the usual values, in as many parts as magnitudes; the same ones each time."""
+    """Make rows around the usual values, in as many parts as magnitudes; the same ones each time.
+
+    Those to compare by, of several magnitudes, have channels that stand still, too.
+    """
     channels = len(metadata.channels)
     n_rows = max(min(n_rows, _CELLS // channels), 2 * metadata.size)
     times = np.array(magnitudes).repeat(-(-n_rows // len(magnitudes)))[:n_rows, None]
     noise = np.random.default_rng(0).normal(size=(n_rows, channels)) * times
+    if magnitudes != _USUAL:
+        _hold(noise, metadata.size)
     with np.errstate(over="ignore"):
         values = np.clip(np.array(metadata.center) + np.array(metadata.scale) * noise, -1e25, 1e25)
     rows = np.arange(n_rows)
     return Series(values, tuple(metadata.channels), rows, "row", rows, "row", "made to measure with")
+
+
+def _hold(noise: Floats, size: int) -> None:
+    """Let each fourth channel, by turns, keep its value for three windows: what is divided by its deviation shows."""
+    for turn, first in enumerate(range(0, len(noise), 3 * size)):
+        noise[first : first + 3 * size, turn % 4 :: 4] = noise[first, turn % 4 :: 4]

@@ -44,7 +44,8 @@ class InstanceNorm(nn.Module):
         average = self.get_buffer("average")
         x = x.clamp(-_LARGEST, _LARGEST)
         mean = torch.matmul(average, x)
-        centered = x - mean
+        left = torch.matmul(average, x - mean)  # by rounding; over a still channel's deviation it would be much
+        mean, centered = mean + left, x - mean - left
         return centered, mean, torch.sqrt(torch.matmul(average, centered.square()) + _EPSILON)
 
     def back(self, y: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
