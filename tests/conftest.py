@@ -81,3 +81,13 @@ def oddwave(place, capsys):
         return status, shown.out, shown.err
 
     return call
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how far exported detectors are from Python's scores of the example, as tests recorded it."""
+    reports = terminalreporter.getreports("passed")
+    rows = [value for report in reports for key, value in report.user_properties if key == "agreement"]
+    if rows:
+        terminalreporter.section("scores of the example: largest difference from Python's, to be at most 1e-5")
+        for model, place, worst in sorted(rows):
+            terminalreporter.write_line(f"{model:18} {place:24} {worst:.1e}")
