@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def assert_same(one: tuple[torch.nn.Module, loop.History], other: tuple[torch.nn
     assert weights.keys() == others.keys()
     for key, value in weights.items():
         assert torch.equal(value, others[key]), key
+
+
+@pytest.fixture(autouse=True)
+def listens_to_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C interrupt, as in a terminal: a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class BrokenError(Exception):
