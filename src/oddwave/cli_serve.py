@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:\d+)?")
 USUAL_PORT = re.compile(r"http://.*:80|https://.*:443")
-OWN = ("host", "port", "workers", "api_key_file", "max_rows", "slots", "timeout_s", "drain_s", "log")
+SIZES = ("max_body", "max_upload")
+OWN = ("host", "port", "workers", "api_key_file", "state_dir", "max_rows", "slots", "timeout_s", "drain_s", "log")
 
 
 def serve(flags: Namespace) -> None:
@@ -59,8 +60,9 @@ def settings(flags: Namespace) -> ServiceSettings:
         )
     own = {name: getattr(flags, name) for name in OWN if getattr(flags, name) is not None}
     own.setdefault("workers", default_workers())
-    if flags.max_body is not None:
-        own["max_body"] = _bytes(flags.max_body)
+    own |= {name: _bytes(name, getattr(flags, name)) for name in SIZES if getattr(flags, name) is not None}
+    if flags.no_page:
+        own["page"] = False
     own["models"] = tuple(flags.model or [pipeline.model])
     own["allow_url_hosts"] = tuple(flags.allow_url_host or ())
     own["allow_origins"] = tuple(map(_origin, flags.allow_origin or ()))
@@ -100,15 +102,15 @@ def _origin(text: str) -> str:
     return text
 
 
-def _bytes(text: str) -> int:
+def _bytes(name: str, text: str) -> int:
     """Read a number of bytes, with a unit if wanted.
 
     Examples
     --------
-    >>> _bytes("16M"), _bytes("4096"), _bytes("64 MB")
+    >>> _bytes("max_body", "16M"), _bytes("max_body", "4096"), _bytes("max_body", "64 MB")
     (16777216, 4096, 67108864)
     """
     found = re.fullmatch(r"(\d+)\s*([KMG]?)(i?B)?", text.strip(), re.IGNORECASE)
     if found is None:
-        raise ConfigError(f"--max-body {text!r} is no size. Give bytes, or as in 16M.")
+        raise ConfigError(f"--{name.replace('_', '-')} {text!r} is no size. Give bytes, or as in 16M.")
     return int(found[1]) * UNITS[found[2].upper()]

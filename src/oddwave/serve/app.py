@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 from oddwave.errors import ConfigError, InputError, nearest
@@ -27,10 +27,12 @@ from oddwave.serve.settings import ServiceSettings
 from oddwave.serve.telemetry import Log, Metrics
 from oddwave.threads import processors, stay_on
 
+T = TypeVar("T")
 INLINE = 1 << 18  # bytes of a body up to which it is worked on at once; larger ones go to a thread
 REFRESH_S = 1.0
 PROBES = ("/health", "/ready", "/v2/health/live", "/v2/health/ready")
 OPEN = frozenset((*PROBES, "/", "/docs", "/openapi.json"))  # they need no key: they tell what every Oddwave tells
+OPEN_PAGE = frozenset(("/service-worker.js", "/page/static/{}", "/page/files.json", "/page/example.csv"))
 FAULT = (
     "Something went wrong on our side; nothing is wrong with the request. The service's log says more under this logId."
 )
@@ -195,7 +197,15 @@ class App:
             if running is None:
                 self._slots.give_back(room)
 
-    async def _in_time(self, request: Request, job: Future[Answer], running: asyncio.Future[Answer]) -> Answer:
+    async def aside(self, request: Request, job: Callable[[], T]) -> T:
+        """Do something that takes a while in a thread, within the limits of number and time; it has no body."""
+        self._slots.take(0)
+        submitted = self._slow.submit(_done, job)
+        running = asyncio.wrap_future(submitted)
+        running.add_done_callback(lambda _: self._slots.give_back(0))
+        return await self._in_time(request, submitted, running)
+
+    async def _in_time(self, request: Request, job: Future[T], running: asyncio.Future[T]) -> T:
         """Wait for work in a thread; what takes too long is answered without it, but keeps its slot to its end."""
         left = self.settings.timeout_s - (perf_counter() - request.began)
         try:
@@ -218,7 +228,7 @@ class App:
             allowed = ", ".join(routes)
             message = f"{method} isn't taken here. Use {allowed}."
             raise Refused(405, message, "wrong_method", (("allow", allowed),))
-        if self.keys is not None and route.pattern not in OPEN:
+        if self.keys is not None and route.pattern not in OPEN | OPEN_PAGE:
             self.keys.check(headers.get("authorization"), headers.get("x-api-key"))
         return await route.handler(request)
 
@@ -256,10 +266,15 @@ class App:
 
 
 def _answered(work: Work, request: Request, body: bytes | bytearray) -> Answer:
-    """Work on a body; the user's mistakes become refusals."""
+    """Work on a body."""
     request.lap = perf_counter()
+    return _done(lambda: work(request, body))
+
+
+def _done(job: Callable[[], T]) -> T:
+    """Do something; the user's mistakes become refusals."""
     try:
-        return work(request, body)
+        return job()
     except InputError as error:
         raise Refused(422, str(error), "bad_data") from None
     except ConfigError as error:

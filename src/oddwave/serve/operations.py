@@ -187,9 +187,8 @@ OPERATIONS = [
         errors=(403, 500), is_open=True,
     ),
     Operation(
-        "get", "/", "root", RUN, "Leads to /docs", "See `Location`.", status=302,
+        "get", "/", "root", RUN, "The page", "HTML. With `--no-page`: 302 to `/docs`.", {"text/html": "string"},
         errors=(403, 500), is_open=True,
-        headers={"Location": {"description": "/docs", "schema": {"type": "string"}}},
     ),
 ]  # fmt: skip
 

@@ -67,3 +67,10 @@ ROUTES = [
     Route("GET", "/docs", docs),
     Route("GET", "/", root),
 ]
+
+
+def routes(has_page: bool) -> list[Route]:
+    """Return all there are; with the page, `/` is no longer a way to `/docs`."""
+    from oddwave.serve.page.routes import PAGE_ROUTES
+
+    return [*ROUTES, *PAGE_ROUTES] if has_page else ROUTES

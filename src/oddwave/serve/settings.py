@@ -10,6 +10,7 @@ from oddwave.config import PipelineSection, Section
 from oddwave.threads import processors
 
 MAX_BODY = 16 << 20
+MAX_UPLOAD = 256 << 20
 DEFAULT_WORKERS = 8  # at most so many unless asked for: each holds every detector
 
 
@@ -32,6 +33,9 @@ class ServiceSettings(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     drain_s: Annotated[float, Meta(ge=0)] = 1.0
     allow_url_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
+    page: bool = True
+    state_dir: str | None = None  # of the page's visitors; a temporary folder unless given
+    max_upload: Annotated[int, Meta(ge=1024, le=1 << 36)] = MAX_UPLOAD  # the page's files
     log: Literal["errors", "all", "off"] = "errors"
 
 

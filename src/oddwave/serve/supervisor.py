@@ -54,8 +54,10 @@ class Supervisor:
             If the port can't be had, or the workers can't start with these settings.
         """
         with _held_port(self.settings.host, self.settings.port) as held, _scratch() as scratch:
-            self.settings = msgspec.structs.replace(self.settings, port=held.getsockname()[1])
+            state = self.settings.state_dir or str(Path(scratch) / "page")
+            self.settings = msgspec.structs.replace(self.settings, port=held.getsockname()[1], state_dir=state)
             self._scratch = Path(scratch)
+            _make_private(Path(state))
             loop = asyncio.get_running_loop()
             for name, drain_s in ((signal.SIGTERM, self.settings.drain_s), (signal.SIGINT, 0.0), (signal.SIGHUP, 0.0)):
                 if signal.getsignal(name) is not signal.SIG_IGN:
@@ -207,6 +209,17 @@ def _scratch() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="oddwave-")
     except OSError as error:
         raise ConfigError(f"The service has no place for its counters: {error.strerror}. {MAKE_ROOM}") from None
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder of the page's visitors, which nobody else may look into."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} can't hold the page's files: {error.strerror}. Give another --state-dir."
+        ) from None
 
 
 def _pipes(worker: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:

@@ -40,12 +40,12 @@ def main() -> None:
         signal.signal(name, signal.SIG_IGN)
     from oddwave.serve.app import App
     from oddwave.serve.detectors import Detectors
-    from oddwave.serve.routes import ROUTES
+    from oddwave.serve.routes import routes
 
     try:
         how = settings.pipeline
         detectors = Detectors(settings.models, how.device, how.time_col, how.use_hpip)
-        app = App(settings, detectors, ROUTES)
+        app = App(settings, detectors, routes(settings.page))
         own = processors()
         if len(own) == settings.workers > 1:  # a request that moves between them takes a third longer
             stay_on(own[settings.worker : settings.worker + 1])
