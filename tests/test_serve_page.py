@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
+from time import sleep
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -13,7 +16,7 @@ import pytest
 import small
 from serving import ask, connected, head, received, service
 
-from oddwave import create_pipeline
+from oddwave import cli, create_pipeline
 from oddwave.detector import Detector
 from oddwave.events import Event
 from oddwave.read import parse_csv
@@ -434,3 +437,117 @@ def test_with_keys_only_the_page_s_own_files_are_open(place, good):
             assert (status == 401) == (route.pattern not in OPEN | OPEN_PAGE), path
         reply = ask(started.url, "/page/about", headers={"x-api-key": key})
         assert (reply.status, json.loads(reply.body)["keys"]) == (200, True)
+
+
+# Training
+
+
+def finished(visitor, training):
+    for _ in range(1200):
+        state = visitor.ask(f"trainings/{training}").json
+        if state["state"] != "running":
+            return state
+        sleep(0.05)
+    raise AssertionError(state)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "flags"),
+    [
+        ("PCA_ad", {}, ()),
+        ("DLinear_ad", {"epochs": 2, "seed": 3, "input_len": 24}, ("--epochs", 2, "--seed", 3, "--input_len", 24)),
+    ],
+)
+def test_a_detector_trained_in_the_page_is_the_command_line_s_byte_for_byte(
+    visitor, place, good, model, settings, flags
+):
+    (place / "normal.csv").write_bytes(good)
+    out = place / f"cli_{model}"
+    words = [
+        "train",
+        place / "normal.csv",
+        "--model",
+        model,
+        "--out",
+        out,
+        "-o",
+        "Train.feature_cols=[flow, heat]",
+        *flags,
+    ]
+    assert cli.main([str(word) for word in words]) == 0
+    file = visitor.open(good, "normal.csv").json["file"]
+    wish = {"file": file, "model": model, "channels": ["flow", "heat"], "settings": settings, "name": "pump"}
+    state = finished(visitor, visitor.ask("trainings", wish).json["training"])
+    assert state["state"] == "done", state
+    assert [one["epoch"] for one in state["losses"]] == list(range(1, settings.get("epochs", 0) + 1))
+    assert all(one["loss"] > 0 for one in state["losses"])
+    assert (state["model"]["title"], state["model"]["channels"]) == ("pump", ["flow", "heat"])
+    data = visitor.ask(f"detectors/{state['model']['name'].removeprefix('own:')}").body
+    assert data == (out / "detector.onnx").read_bytes()
+    assert visitor.ask("results", {"file": file, "model": state["model"]["name"]}).status == 201
+
+
+def test_one_training_at_a_time_and_a_cancelled_one_leaves_nothing(visitor, url, good):
+    file = visitor.open(good).json["file"]
+    wish = {"file": file, "model": "DLinear_ad", "settings": {"epochs": 9999, "patience": 9999}}
+    first = visitor.ask("trainings", wish)
+    assert first.status == 202
+    other = Visitor(url)
+    again = other.ask("trainings", {**wish, "file": other.open(good).json["file"]})
+    assert (again.status, "already" in again.refusal()) == (503, True)
+    assert ask(url, "/health").status == 200, "it goes on answering"
+    assert other.ask(f"trainings/{first.json['training']}").status == 404
+    assert visitor.ask(f"trainings/{first.json['training']}", method="DELETE").status == 204
+    assert finished(visitor, first.json["training"])["state"] == "cancelled"
+    assert all(not model["own"] for model in visitor.ask("about").json["models"])
+    assert visitor.ask("trainings", {**wish, "model": "PCA_ad", "settings": {}}).status == 202
+
+
+def test_wrong_trainings_are_refused_in_words(visitor, good):
+    file = visitor.open(good).json["file"]
+    for wish, said in [
+        ({"model": "GPT_ad"}, "can't be trained"),
+        ({"model": "PCA_ad", "settings": {"epochs": 3}}, "can't be set here"),
+        ({"model": "PCA_ad", "settings": {"resume": 1}}, "can't be set here"),
+        ({"model": "PCA_ad", "file": "0" * 32}, "gone"),
+    ]:
+        reply = visitor.ask("trainings", {"file": file, **wish})
+        assert said in reply.refusal()
+    for settings, said in [({"input_len": -1}, "input_len"), ({"false_alarms": "x"}, "false_alarms")]:
+        reply = visitor.ask("trainings", {"file": file, "model": "PCA_ad", "settings": settings})
+        state = finished(visitor, reply.json["training"])
+        assert (state["state"], said in state["message"]) == ("failed", True)
+        assert "/" not in state["message"].replace("1/day", "").replace("2/week", "").replace("1/1000", "")
+
+
+def test_training_can_be_switched_off(place, good):
+    with service("--model", place / "run", "--workers", 1, "--drain", 0, "--no-training") as started:
+        visitor = Visitor(started.url)
+        assert visitor.about.json["training"]["allowed"] is False
+        reply = visitor.ask("trainings", {"file": visitor.open(good).json["file"], "model": "PCA_ad"})
+        assert (reply.status, "switched off" in reply.refusal()) == (403, True)
+
+
+def test_a_training_ends_with_the_service(place, good):
+    with service("--model", place / "run", "--workers", 1, "--drain", 0) as started:
+        visitor = Visitor(started.url)
+        file = visitor.open(good).json["file"]
+        wish = {"file": file, "model": "DLinear_ad", "settings": {"epochs": 9999, "patience": 9999}}
+        assert visitor.ask("trainings", wish).status == 202
+        children = trainers()
+        assert children
+    for _ in range(100):
+        if not children & trainers():
+            return
+        sleep(0.1)
+    raise AssertionError("it goes on")
+
+
+def trainers():
+    """Return the numbers of the processes that train."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if b"oddwave.serve.page.trainer" in path.read_bytes():
+                found.add(path.parent.name)
+    return found

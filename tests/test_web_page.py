@@ -16,6 +16,7 @@ import pytest
 import small
 from serving import service
 
+from oddwave import cli
 from oddwave.detector import Detector
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -315,7 +316,7 @@ def test_a_file_that_no_detector_knows_says_so(seen, tmp_path, size):
     (tmp_path / "x.csv").write_text("time,a,b\n1,2,3\n2,3,4\n")
     seen.page.set_input_files("#file", tmp_path / "x.csv")
     seen.page.locator("#advice").wait_for()
-    assert "Add your own detector" in seen.text("#advice")
+    assert "Train one below" in seen.text("#advice")
     seen.picture(f"unknown_{size}")
 
 
@@ -362,6 +363,50 @@ def test_the_page_speaks_chinese(seen, size):
     words = seen.page.locator("main").inner_text()
     assert not re.search(r"\b(Events|Threshold|Save|Duration|Score)\b", words)
     seen.picture(f"chinese_{size}")
+
+
+def test_a_detector_is_trained_used_and_downloaded(seen, place, size):
+    small.write(place / "normal.csv", 400)
+    seen.open(place / "own.csv")
+    seen.page.click("#training summary >> nth=0")
+    seen.page.set_input_files("#train-input", place / "normal.csv")
+    seen.until(lambda: seen.text("#train-file") == "normal.csv")
+    seen.page.select_option("#train-model", "DLinear_ad")
+    seen.page.uncheck("#train-channels input[value=noise]")
+    seen.page.click("#train details summary")
+    seen.page.fill("#train-settings input[name=epochs]", "3")
+    seen.page.fill("#train-settings input[name=input_len]", "24")
+    seen.page.fill("#train-name", f"my_{size}")
+    seen.picture(f"training_{size}")
+    seen.page.click("#train-start")
+    seen.until(lambda: seen.text("#train-state").startswith("Epoch") or seen.page.locator("#train-done").is_visible())
+    seen.page.locator("#train-done").wait_for(timeout=60_000)
+    seen.picture(f"trained_{size}")
+    assert seen.text("#train-state").startswith("Done in ")
+    assert seen.page.locator("#train-curve canvas").is_visible()
+    words = ["train", place / "normal.csv", "--model", "DLinear_ad", "--out", place / f"cli_{size}", "--epochs", 3]
+    words += ["--input_len", 24, "-o", "Train.feature_cols=[flow, heat]"]
+    assert cli.main([str(word) for word in words]) == 0
+    name, body = seen.download(lambda: seen.page.click("#train-save"))
+    assert (name, body) == (f"my_{size}.onnx", (place / f"cli_{size}" / "detector.onnx").read_bytes())
+    seen.page.click("#train-use")
+    seen.until(lambda: seen.page.input_value("#model").startswith("own:"))
+    seen.done()
+    result = Detector.load(place / f"cli_{size}").detect(place / "own.csv")
+    seen.wait_for_events(len(result.events))
+
+
+def test_a_training_can_be_cancelled(seen, place):
+    seen.open(place / "own.csv")
+    seen.page.click("#training summary >> nth=0")
+    seen.page.select_option("#train-model", "DLinear_ad")
+    seen.page.click("#train details summary")
+    seen.page.fill("#train-settings input[name=epochs]", "9999")
+    seen.page.fill("#train-settings input[name=patience]", "9999")
+    seen.page.click("#train-start")
+    seen.until(lambda: "Epoch" in seen.text("#train-state"))
+    seen.page.click("#train-cancel")
+    seen.until(lambda: "Cancelled" in seen.text("#train-state"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -213,6 +213,7 @@ def serve(is_bare: bool = False) -> Parser:
     add("--allow-origin", metavar="ORIGIN", action="append", help="let web pages of this origin in")
     add("--allow-url-host", metavar="HOST", action="append", help="fetch CSV files from this host if a request says so")
     add("--no-page", action="store_true", help="no web page at /")
+    add("--no-training", action="store_true", help="no training in the web page")
     add("--state-dir", metavar="DIR", help="where the page keeps its visitors' files (default: a temporary folder)")
     add("--max-upload", metavar="BYTES", help="largest file that the page takes (default: 256M)")
     add("--max-body", metavar="BYTES", help="largest body of a request (default: 16M)")

@@ -61,8 +61,7 @@ def settings(flags: Namespace) -> ServiceSettings:
     own = {name: getattr(flags, name) for name in OWN if getattr(flags, name) is not None}
     own.setdefault("workers", default_workers())
     own |= {name: _bytes(name, getattr(flags, name)) for name in SIZES if getattr(flags, name) is not None}
-    if flags.no_page:
-        own["page"] = False
+    own |= {"page": not flags.no_page, "training": not flags.no_training}
     own["models"] = tuple(flags.model or [pipeline.model])
     own["allow_url_hosts"] = tuple(flags.allow_url_host or ())
     own["allow_origins"] = tuple(map(_origin, flags.allow_origin or ()))

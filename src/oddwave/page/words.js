@@ -39,8 +39,8 @@ const WORDS = {
   scoring: ["Scoring with {model} …", "正在用 {model} 评分 …"],
   done: ["Scored in {seconds} s.", "评分用时 {seconds} 秒。"],
   no_detector: [
-    "No detector here knows the channels of this file. Add your own detector (.onnx), trained on rows that were normal.",
-    "没有检测器认识此文件的通道。请添加用正常数据训练的自己的检测器(.onnx)。",
+    "No detector here knows the channels of this file. Train one below on rows that were normal, or add your own detector.",
+    "没有检测器认识此文件的通道。请在下方用正常数据训练一个,或添加自己的检测器。",
   ],
   one_row: ["1 row", "1 行"],
   some_rows: ["{rows} rows", "{rows} 行"],

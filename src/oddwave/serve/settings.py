@@ -34,6 +34,7 @@ class ServiceSettings(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     allow_url_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
     page: bool = True
+    training: bool = True  # in the page
     state_dir: str | None = None  # of the page's visitors; a temporary folder unless given
     max_upload: Annotated[int, Meta(ge=1024, le=1 << 36)] = MAX_UPLOAD  # the page's files
     log: Literal["errors", "all", "off"] = "errors"

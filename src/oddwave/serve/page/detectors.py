@@ -45,6 +45,14 @@ def own(request: Request, visit: Visit) -> list[dict[str, Any]]:
     return [about(_load(request, folder), _title(folder)) for folder in folders]
 
 
+def own_about(request: Request, visit: Visit, name: str) -> dict[str, Any] | None:
+    """Describe one of the visitor's own; None if it is gone."""
+    if name not in visit.names("detectors"):
+        return None
+    folder = visit.get("detectors", name)
+    return about(_load(request, folder), _title(folder))
+
+
 async def add(request: Request) -> Answer:
     """Answer `POST /page/detectors`: inspect a detector file and keep it."""
     check_is_page(request)

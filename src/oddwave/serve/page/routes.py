@@ -9,7 +9,7 @@ from oddwave.errors import MissingExtraError
 from oddwave.save.paths import need
 from oddwave.serve.answers import Answer, answer_json
 from oddwave.serve.app import Request, Route
-from oddwave.serve.page import detectors, files, results, static
+from oddwave.serve.page import detectors, files, results, static, training
 from oddwave.serve.page.visits import MOST_KEPT, Visit, cookie
 
 
@@ -23,7 +23,7 @@ async def about(request: Request) -> Answer:
         "version": __version__, "place": "service", "models": models, "default": app.detectors.default,
         "example": static.EXAMPLE, "formats": [kind for kind in results.FORMATS if _is_had(f".{kind}")],
         "limits": {"max_bytes": app.settings.max_upload, "max_rows": files.MOST_ROWS, "files": MOST_KEPT["files"]},
-        "training": None, "keys": app.keys is not None,
+        "training": training.about(request), "keys": app.keys is not None,
     }  # fmt: skip
     answer = answer_json(found)
     return Answer(answer.body, answer.content_type, headers=(*begun, ("cache-control", "no-store")))
@@ -52,6 +52,9 @@ PAGE_ROUTES = [
     Route("GET", "/page/results/{}/events", results.events),
     Route("GET", "/page/results/{}/row", results.row),
     Route("GET", "/page/results/{}/download", results.download),
+    Route("POST", "/page/trainings", training.begin),
+    Route("GET", "/page/trainings/{}", training.look),
+    Route("DELETE", "/page/trainings/{}", training.cancel),
     Route("POST", "/page/detectors", detectors.add),
     Route("GET", "/page/detectors/{}", detectors.own_file),
     Route("DELETE", "/page/detectors/{}", detectors.remove),

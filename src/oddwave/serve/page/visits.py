@@ -16,7 +16,7 @@ from oddwave.serve.app import Request
 COOKIE = "oddwave_visit"
 VISIT_S = 12 * 3600.0  # unused for so long, a visit's files are deleted
 MOST_VISITS = 1000
-MOST_KEPT = {"files": 20, "results": 12, "detectors": 20}  # of one visit; beyond, the oldest one goes
+MOST_KEPT = {"files": 20, "results": 12, "detectors": 20, "trainings": 5}  # of one visit; beyond, the oldest one goes
 ROOM = 16  # largest uploads that all visits together may fill
 _HEADER = "x-oddwave-page"
 _ID = re.compile(r"[0-9a-f]{32}")
