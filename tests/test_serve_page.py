@@ -408,14 +408,27 @@ def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(url):
     assert (again.status, again.body) == (304, b"")
 
 
-def test_every_file_that_the_page_needs_is_served(url):
-    listed = ask(url, "/page/files.json").json
-    assert len(listed["files"]) > 10
-    for path in listed["files"]:
-        assert ask(url, f"/{path.removeprefix('./')}").status == 200, path
-    index = ask(url, "/").body.decode()
-    for path in re.findall(r'(?:src|href)="(?!data:)([^"]+)"', index):
-        assert path in listed["files"], path
+def test_every_file_that_the_page_asks_for_is_served(url, root):
+    asked = set(re.findall(r'(?:src|href)="(?!data:)([^"]+)"', ask(url, "/").body.decode()))
+    for script in (root / "src/oddwave/page").glob("*.js"):
+        asked |= {f"page/static/{name}" for name in re.findall(r'from "\./(.+?)"', script.read_text("utf-8"))}
+    assert len(asked) > 10
+    kinds = {path: ask(url, f"/{path}").headers["content-type"] for path in asked}
+    wanted = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+    assert kinds == {path: wanted[Path(path).suffix] for path in asked}
+
+
+def test_every_text_of_the_page_is_there_in_both_languages(root):
+    folder = root / "src/oddwave/page"
+    texts = dict(
+        re.findall(r"^  (\w+): \[(.*?)\],?$", (folder / "words.js").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    )
+    sources = "".join(path.read_text("utf-8") for path in [*folder.glob("*.js"), folder / "index.html"])
+    used = set(re.findall(r'data-t(?:-label)?="(\w+)"', sources)) | set(re.findall(r'\bt\("(\w+)"', sources))
+    assert used - set(texts) == set()
+    for name, text in texts.items():
+        english, chinese = re.findall(r'"((?:[^"\\]|\\.)*)"', text)
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", chinese)), name
 
 
 def test_without_the_page_the_way_leads_to_the_documentation(place):

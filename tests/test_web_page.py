@@ -407,6 +407,7 @@ def test_a_training_can_be_cancelled(seen, place):
     seen.until(lambda: "Epoch" in seen.text("#train-state"))
     seen.page.click("#train-cancel")
     seen.until(lambda: "Cancelled" in seen.text("#train-state"))
+    assert seen.page.locator("#train-start").is_enabled()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

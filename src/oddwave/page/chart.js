@@ -1,6 +1,7 @@
 // The charts: the score and the channels over rows, one panel each, drawn by uPlot.
 // What is known is drawn at once (`coarse`: all rows at the panels' width); the source's finer view follows.
 
+import { drawColumns, isDense } from "./columns.js";
 import { add, number, percent, timeText } from "./dom.js";
 import { dateLabels, placeIn, roundTimes, valueAt } from "./ticks.js";
 import { t } from "./words.js";
@@ -201,6 +202,9 @@ export class Chart {
     const threshold = () => (isFirst ? this.threshold : panel.line.threshold);
     const colours = this.#colours;
     const stroke = (plot) => (isScore ? colourAbove(plot, threshold(), colours) : colours.line);
+    const isColumns = (plot) => isDense(plot, panel.drawn, this.view);
+    const paths = (plot, ...what) => (isColumns(plot) ? null : uPlot.paths.linear()(plot, ...what));
+    const columns = (plot) => isColumns(plot) && drawColumns(plot, panel.drawn, isScore ? threshold() : null, colours);
     return {
       width: Math.max(inside.clientWidth, 100),
       height: isScore ? 180 : 92,
@@ -211,7 +215,7 @@ export class Chart {
         y: { range: (_, low, high) => valueRange(low, high, isScore ? threshold() : null) },
       },
       axes: [this.#timeAxis(isScore), valueAxis(colours)],
-      series: [{}, ...[0, 1].map(() => ({ stroke, width: 1.25, points: { size: 4 } }))],
+      series: [{}, ...[0, 1].map(() => ({ stroke, paths, width: 1.25, points: { size: 4 } }))],
       bands: [{ series: [1, 2], fill: () => colours.band }],
       cursor: {
         y: false,
@@ -222,7 +226,7 @@ export class Chart {
       },
       hooks: {
         drawClear: [(plot) => this.#drawEvents(plot)],
-        draw: isScore ? [(plot) => drawThreshold(plot, threshold(), colours)] : [],
+        draw: isScore ? [columns, (plot) => drawThreshold(plot, threshold(), colours)] : [columns],
         setCursor: [(plot) => this.#point(plot, panel)],
         setSelect: [(plot) => this.#select(plot)],
       },

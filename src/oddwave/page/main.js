@@ -12,9 +12,8 @@ import { changeLanguage, t, translate } from "./words.js";
 
 const DRAWN = 6; // channels at first
 const ASK_MS = 120; // after the last move of the threshold
-const place = document.querySelector("[name=oddwave-place]").content;
 
-const now = { source: null, about: null, picked: null, file: null, marks: null, result: null, other: null, undrawn: [] };
+const now = { source: new ServiceSource(), about: null, picked: null, file: null, marks: null, result: null, other: null, undrawn: [] };
 let limit = {}; // what the events were last asked for
 let isAsked = null;
 let turn = 0; // of the last file or detector asked for: answers to earlier ones are dropped
@@ -28,9 +27,7 @@ async function start() {
   translate();
   listenToTheme(() => chart.result && chart.readColours());
   listen();
-  const isDevice = place === "folder" || byId("device").checked;
   try {
-    now.source = isDevice ? new (await import("./device.js")).DeviceSource() : new ServiceSource();
     now.about = await now.source.about();
   } catch (error) {
     if (error.status === 401) byId("key").hidden = false;
@@ -44,8 +41,6 @@ async function start() {
 function showStart() {
   const { about } = now;
   byId("start").hidden = Boolean(now.file);
-  byId("device-switch").hidden = place === "folder";
-  byId("start-hint").textContent = t(place === "folder" || byId("device").checked ? "start_device" : "start_service");
   byId("example").hidden = !about.example;
   byId("version").textContent = `Oddwave ${about.version}`;
   training.open(about.training);
@@ -261,7 +256,7 @@ function showEvents({ threshold, anomalous, expected, events }) {
   byId("threshold").value = Number(threshold.toPrecision(5));
   byId("expected").textContent = typeof expected === "number" ? t("expected", { share: percent(expected) }) : "";
   const worst = events.reduce((a, b) => (a && a.peak_score >= b.peak_score ? a : b), null);
-  const values = { events: count(events.length), anomalous: count(anomalous), rows: count(result.rows), threshold: number(threshold, 4) };
+  const values = { events: t(events.length === 1 ? "one_event" : "some_events", { events: count(events.length) }), anomalous: count(anomalous), rows: count(result.rows), threshold: number(threshold, 4) };
   byId("verdict").className = worst ? "found" : "";
   byId("verdict").textContent = worst
     ? t("found", { ...values, peak: worst.start_text, score: number(worst.peak_score, 4) })
@@ -339,7 +334,6 @@ function listen() {
     saveAs(new Blob([now.marks.csv()], { type: "text/csv" }), `${now.file.name.replace(/\.\w+$/, "")}_marks.csv`),
   );
   byId("error").querySelector("button").addEventListener("click", () => (byId("error").hidden = true));
-  on("device", "change", () => changeSource());
   on("language", "click", () => {
     changeLanguage();
     if (now.about) showStart();
@@ -352,15 +346,6 @@ function listen() {
   });
   listenToDrop();
   addEventListener("keydown", pressed);
-}
-
-/** Go on in the other place, with the same file. */
-async function changeSource() {
-  const { picked, file } = now;
-  now.file = now.result = null;
-  byId("result").hidden = byId("setup").hidden = true;
-  await start();
-  if (file) await open(picked);
 }
 
 function listenToDrop() {

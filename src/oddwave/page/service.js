@@ -1,4 +1,4 @@
-// The service as a source of results: the same methods as DeviceSource in device.js.
+// What the page asks the service.
 
 const KEY = "oddwave-key";
 

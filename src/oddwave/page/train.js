@@ -152,9 +152,10 @@ export class Training {
 
   #draw(losses) {
     const box = byId("train-curve");
-    box.hidden = losses.length < 2;
+    box.hidden = byId("train-curve-text").hidden = losses.length < 2;
     if (box.hidden) return;
     box.setAttribute("aria-label", t("train_curve"));
+    byId("train-curve-text").textContent = t("train_curve");
     const data = [losses.map((l) => l.epoch), losses.map((l) => l.loss), losses.map((l) => l.held_out_loss)];
     if (this.#curve) return void this.#curve.setData(data);
     const style = getComputedStyle(document.documentElement);
@@ -163,7 +164,7 @@ export class Training {
       {
         width: box.clientWidth, height: 180, legend: { show: false }, cursor: { show: false },
         scales: { x: { time: false } },
-        axes: [{ ...axis }, { ...axis, size: 60 }],
+        axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 500, 1000] }, { ...axis, size: 60 }],
         series: [{}, { stroke: "#2f66c4", width: 2 }, { stroke: "#c8331f", width: 2, dash: [6, 4] }],
       },
       data,

@@ -2,7 +2,6 @@
 
 const WORDS = {
   title: ["Find anomalies", "发现异常"],
-  on_device: ["On this device", "在本机运行"],
   light: ["Light", "浅色"],
   dark: ["Dark", "深色"],
   dismiss: ["Close", "关闭"],
@@ -10,13 +9,9 @@ const WORDS = {
   key: ["API key", "API 密钥"],
   go_on: ["Continue", "继续"],
   start_title: ["Drop a file here, or try the example", "将文件拖到这里,或先试示例"],
-  start_service: [
+  start_hint: [
     "CSV, XLSX or Parquet: rows in time order, one column a channel. The file goes to this service and is removed when your visit ends.",
     "CSV、XLSX 或 Parquet:按时间排列的行,每列一个通道。文件会发送到此服务,访问结束后删除。",
-  ],
-  start_device: [
-    "CSV: rows in time order, one column a channel. The file stays on this device.",
-    "CSV:按时间排列的行,每列一个通道。文件不会离开本机。",
   ],
   pick: ["Choose a file", "选择文件"],
   example: ["Try the example", "试用示例"],
@@ -42,13 +37,15 @@ const WORDS = {
     "No detector here knows the channels of this file. Train one below on rows that were normal, or add your own detector.",
     "没有检测器认识此文件的通道。请在下方用正常数据训练一个,或添加自己的检测器。",
   ],
+  one_event: ["1 event", "1 个事件"],
+  some_events: ["{events} events", "{events} 个事件"],
   one_row: ["1 row", "1 行"],
   some_rows: ["{rows} rows", "{rows} 行"],
   train_this: ["Train on this file", "用此文件训练"],
   unfit: ["other channels", "通道不符"],
   found: [
-    "{events} events, {anomalous} of {rows} rows anomalous. The worst is at {peak}; its score reached {score}, with a threshold of {threshold}.",
-    "{events} 个事件,{rows} 行中有 {anomalous} 行异常。最严重的在 {peak},得分 {score},阈值 {threshold}。",
+    "{events}, {anomalous} of {rows} rows anomalous. The worst is at {peak}; its score reached {score}, with a threshold of {threshold}.",
+    "{events},{rows} 行中有 {anomalous} 行异常。最严重的在 {peak},得分 {score},阈值 {threshold}。",
   ],
   none_found: [
     "No row is above the threshold of {threshold}. The highest score is {score}: lower the threshold to see more.",
@@ -115,7 +112,7 @@ const WORDS = {
   train_start: ["Train", "开始训练"],
   cancel: ["Cancel", "取消"],
   train_progress: ["Progress of the training", "训练进度"],
-  train_curve: ["Loss by epoch, of training rows and of held-out rows", "各轮的训练损失与留出损失"],
+  train_curve: ["Loss by epoch: of the rows it learns from (line), and of those held out (dashes)", "各轮损失:训练行(实线)与留出行(虚线)"],
   train_running: ["Epoch {epoch} of {epochs}, loss {loss}, held-out {held_out}", "第 {epoch}/{epochs} 轮,损失 {loss},留出 {held_out}"],
   train_begins: ["The training starts …", "训练即将开始 …"],
   train_finished: ["Done in {seconds} s.", "用时 {seconds} 秒,完成。"],

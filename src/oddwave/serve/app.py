@@ -32,7 +32,7 @@ INLINE = 1 << 18  # bytes of a body up to which it is worked on at once; larger 
 REFRESH_S = 1.0
 PROBES = ("/health", "/ready", "/v2/health/live", "/v2/health/ready")
 OPEN = frozenset((*PROBES, "/", "/docs", "/openapi.json"))  # they need no key: they tell what every Oddwave tells
-OPEN_PAGE = frozenset(("/service-worker.js", "/page/static/{}", "/page/files.json", "/page/example.csv"))
+OPEN_PAGE = frozenset(("/page/static/{}",))
 FAULT = (
     "Something went wrong on our side; nothing is wrong with the request. The service's log says more under this logId."
 )

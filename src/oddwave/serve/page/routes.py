@@ -39,10 +39,7 @@ def _is_had(suffix: str) -> bool:
 
 PAGE_ROUTES = [
     Route("GET", "/", static.index),
-    Route("GET", "/service-worker.js", static.service_worker),
     Route("GET", "/page/static/{}", static.file),
-    Route("GET", "/page/files.json", static.files),
-    Route("GET", "/page/example.csv", static.example),
     Route("GET", "/page/about", about),
     Route("GET", "/page/models/{}", detectors.model_file),
     Route("POST", "/page/files", files.open_file),

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from oddwave.serve.answers import Answer, Refused, answer_json
+from oddwave.serve.answers import Answer, Refused
 from oddwave.serve.app import Request
 
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
@@ -17,18 +17,14 @@ _SHARED = ("uplot.min.js", "uplot.min.css")  # the saved page has them too
 _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
     ".csv": "text/csv; charset=utf-8",
-    ".webmanifest": "application/manifest+json",
 }
 _BYTES = "application/octet-stream"
 EXAMPLE = "server_metrics.csv"
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data: blob:; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
 HEADERS = (
@@ -50,28 +46,9 @@ async def index(request: Request) -> Answer:
     return _answer(request, "index.html")
 
 
-async def service_worker(request: Request) -> Answer:
-    """Answer `GET /service-worker.js`: from here it reaches all of the page."""
-    return _answer(request, "service-worker.js")
-
-
 async def file(request: Request) -> Answer:
     """Answer `GET /page/static/{name}`."""
     return _answer(request, request.path[0])
-
-
-async def example(request: Request) -> Answer:
-    """Answer `GET /page/example.csv`."""
-    return _answer(request, EXAMPLE)
-
-
-async def files(request: Request) -> Answer:
-    """Answer `GET /page/files.json`: all that the page needs to work without the service."""
-    names = sorted(_files())
-    static = [f"page/static/{name}" for name in names if name not in ("index.html", "service-worker.js", EXAMPLE)]
-    models = [f"page/models/{name}.onnx" for name in request.app.detectors.by_name]
-    whole = hashlib.sha256("".join(_files()[name].tag for name in names).encode()).hexdigest()[:16]
-    return answer_json({"version": whole, "files": ["./", *static, "page/about", "page/example.csv", *models]})
 
 
 def _answer(request: Request, name: str) -> Answer:
