@@ -121,6 +121,8 @@ def scripted(*answers):
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # as the service: mono may send on a connection that 1.0 has just closed
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             asked.append((self.path, dict(self.headers), body))
